@@ -1,0 +1,23 @@
+"""PixelCNN++ in PyTorch: the model that the book builds, whole."""
+
+from pixelcnn_edu.data import load_images, to_bytes, to_model
+from pixelcnn_edu.likelihoods import DiscretizedLogisticMixture
+from pixelcnn_edu.models import Config, PixelCNNpp
+from pixelcnn_edu.probes import receptive_field
+from pixelcnn_edu.sampling import sample
+from pixelcnn_edu.training import Training, evaluate, fit
+
+__version__ = "0.1.0"
+__all__ = [
+    "Config",
+    "DiscretizedLogisticMixture",
+    "PixelCNNpp",
+    "Training",
+    "evaluate",
+    "fit",
+    "load_images",
+    "receptive_field",
+    "sample",
+    "to_bytes",
+    "to_model",
+]

@@ -1,0 +1,3 @@
+from pixelcnn_edu.cli import main
+
+main()

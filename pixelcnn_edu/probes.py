@@ -1,0 +1,69 @@
+"""Questions put to a network: what does this pixel depend on, and what ought it to?"""
+
+import contextlib
+
+import torch
+
+from pixelcnn_edu.models import PixelCNNpp
+
+__all__ = ["blind_spot", "receptive_field"]
+
+DIRECTIONS = 8  # random directions in the output, each one backward pass
+
+
+def receptive_field(model, row, column, stream=None, image_shape=None):
+    """How strongly the output at one pixel depends on each pixel of the input: float64 (H, W), exactly 0 where not at all.
+
+    The size of the gradient, from real backward passes in float64 at a random image: the root mean square over random
+    directions in the output, added up over the input's channels. `model` is any module from (1, C, H, W) to (1, P, H, W);
+    `image_shape` (C, H, W) is needed where it has no `config`. For a PixelCNNpp, `stream` "vertical" or "horizontal" asks
+    for that stream's last features instead of the output. Leaves the model as it was.
+
+    Raises ValueError for a pixel outside the image and for an unknown stream. Derived in chapter 2.
+    """
+    channels, height, width = image_shape or model.config.image_shape
+    if not (0 <= row < height and 0 <= column < width):
+        raise ValueError(f"pixel ({row}, {column}) lies outside the {height} x {width} image")
+    if stream is not None and not (stream in ("vertical", "horizontal") and isinstance(model, PixelCNNpp)):
+        raise ValueError(f'stream must be None or, for a PixelCNNpp, "vertical" or "horizontal"; got {stream!r}')
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(1, channels, height, width, dtype=torch.float64, generator=generator) * 2 - 1
+    x.requires_grad_()
+    with _in_float64(model) as module, torch.enable_grad():
+        output = _output(module, x, stream)[0, :, row, column]  # (P,)
+        directions = torch.randn(DIRECTIONS, len(output), dtype=torch.float64, generator=generator)
+        gradients = [torch.autograd.grad(output, x, d, retain_graph=True)[0][0] for d in directions]  # each (C, H, W)
+    return torch.stack(gradients).square().mean(dim=0).sum(dim=0).sqrt()  # (H, W)
+
+
+def blind_spot(field, row, column):
+    """Earlier pixels that a field (H, W) does not reach: bool (H, W), true on those before (row, column) that are 0.
+
+    Raises ValueError where the field reaches the pixel itself or a later one, for then it is no field of a causal network.
+    Derived in chapter 2.
+    """
+    earlier = torch.arange(field.numel()).reshape(field.shape) < row * field.shape[1] + column
+    if (field[~earlier] != 0).any():
+        raise ValueError(f"the network sees pixel ({row}, {column}) or a later one: it is not causal")
+    return earlier & (field == 0)
+
+
+@contextlib.contextmanager
+def _in_float64(model):
+    """The model in float64, on the CPU and without dropout; afterwards as it was, to the last bit."""
+    saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    first = next(model.parameters())
+    device, dtype, was_training = first.device, first.dtype, model.training
+    try:
+        yield model.double().cpu().eval()
+    finally:
+        model.to(device, dtype).train(was_training)
+        model.load_state_dict(saved)
+
+
+def _output(model, x, stream):
+    """What is asked about: the model's output or one stream's features, (1, P, H, W)."""
+    labels = torch.zeros(1, dtype=torch.long) if getattr(getattr(model, "config", None), "classes", 0) else None
+    if stream is not None:
+        return dict(zip(("vertical", "horizontal"), model.streams(x, labels)))[stream]
+    return model(x) if labels is None else model(x, labels)

@@ -1,0 +1,34 @@
+"""Drawing images, one pixel at a time, each given those drawn before it."""
+
+import torch
+from torch.nn.utils import parametrize
+from tqdm.auto import tqdm
+
+from pixelcnn_edu.data import to_model
+
+__all__ = ["sample"]
+
+
+@torch.no_grad()
+def sample(model, count, labels=None, seed=0, progress=True):
+    """Draw `count` images from the model: uint8 (count, C, H, W), every value on the grid 0..levels-1.
+
+    The network runs once a pixel: H x W passes in all. What a pass gives for pixels not yet drawn is thrown away, and what
+    stands there does not matter. Runs without dropout and leaves the model as it was. The same seed gives the same images.
+    Raises ValueError for a count below 1. Derived in chapter 11.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    channels, height, width = model.config.image_shape
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    images = torch.zeros(count, channels, height, width, dtype=torch.uint8, device=device)
+    was_training = model.training
+    model.eval()
+    with parametrize.cached():  # the normalised weights are the same at every pass
+        for position in tqdm(range(height * width), unit="pixel", disable=not progress):
+            row, column = divmod(position, width)
+            pixel = model.distribution(to_model(images, model.config.levels), labels)[:, row, column]
+            images[:, :, row, column] = pixel.sample(generator)[:, :, 0, 0]
+    model.train(was_training)
+    return images
