@@ -1,6 +1,7 @@
 """PixelCNN++ in PyTorch: the model that the book builds, whole."""
 
-from pixelcnn_edu.data import load_images, to_bytes, to_model
+from pixelcnn_edu import style
+from pixelcnn_edu.data import DataUnavailable, load_images, to_bytes, to_model
 from pixelcnn_edu.likelihoods import DiscretizedLogisticMixture
 from pixelcnn_edu.models import Config, PixelCNNpp
 from pixelcnn_edu.probes import receptive_field
@@ -10,6 +11,7 @@ from pixelcnn_edu.training import Training, evaluate, fit
 __version__ = "0.1.0"
 __all__ = [
     "Config",
+    "DataUnavailable",
     "DiscretizedLogisticMixture",
     "PixelCNNpp",
     "Training",
@@ -18,6 +20,7 @@ __all__ = [
     "load_images",
     "receptive_field",
     "sample",
+    "style",
     "to_bytes",
     "to_model",
 ]

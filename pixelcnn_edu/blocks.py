@@ -11,7 +11,7 @@ __all__ = ["GatedResNet", "concat_elu", "data_dependent_init", "normalized"]
 
 
 def concat_elu(x):
-    """ELU of x and of -x, side by side, so that neither sign is lost: (N, C, H, W) -> (N, 2C, H, W). Derived in chapter 7."""
+    """ELU of x and of -x side by side, so that no sign is lost: (N, C, H, W) -> (N, 2C, H, W). Derived in chapter 7."""
     return F.elu(torch.cat([x, -x], dim=1), inplace=True)  # in place: of the two intermediates only the result is kept
 
 

@@ -115,7 +115,7 @@ class RunFolder:
 
 def image_grid(images, columns=None, gap=1):
     """Lay images uint8 (N, C, H, W) out in rows with white lines between: an array (height, width, 3) for `imshow`."""
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     columns = columns or min(8, count)
     rows = -(-count // columns)
     grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)

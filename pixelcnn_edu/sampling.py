@@ -5,6 +5,7 @@ from torch.nn.utils import parametrize
 from tqdm.auto import tqdm
 
 from pixelcnn_edu.data import to_model
+from pixelcnn_edu.likelihoods import DiscretizedLogisticMixture
 
 __all__ = ["sample"]
 
@@ -19,7 +20,7 @@ def sample(model, count, labels=None, seed=0, progress=True):
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
-    channels, height, width = model.config.image_shape
+    (channels, height, width), levels = model.config.image_shape, model.config.levels
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     images = torch.zeros(count, channels, height, width, dtype=torch.uint8, device=device)
@@ -28,7 +29,8 @@ def sample(model, count, labels=None, seed=0, progress=True):
     with parametrize.cached():  # the normalised weights are the same at every pass
         for position in tqdm(range(height * width), unit="pixel", disable=not progress):
             row, column = divmod(position, width)
-            pixel = model.distribution(to_model(images, model.config.levels), labels)[:, row, column]
+            params = model(to_model(images, levels), labels)[:, :, row : row + 1, column : column + 1]  # (N, P, 1, 1)
+            pixel = DiscretizedLogisticMixture.from_params(params, channels, levels)
             images[:, :, row, column] = pixel.sample(generator)[:, :, 0, 0]
     model.train(was_training)
     return images

@@ -1,8 +1,9 @@
 """How the book's figures look: one style, readable on a light and on a dark page, and by the colour-blind."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 
-__all__ = ["BLUE", "GREEN", "GREY", "INK", "ORANGE", "PAPER", "PURPLE", "RED", "use_style"]
+__all__ = ["BLUE", "GREEN", "GREY", "INK", "ORANGE", "PAPER", "PURPLE", "RED", "draw_field", "use_style"]
 
 # After Okabe and Ito's palette, darkened until each has a contrast of 4.5 to 1 on PAPER; the tests compute it.
 BLUE, ORANGE, GREEN, PURPLE, RED = "#0067a5", "#a35200", "#00705a", "#8f4a78", "#b3261e"
@@ -35,3 +36,28 @@ def use_style():
             "ytick.color": INK,
         }
     )
+
+
+def draw_field(ax, field, row, column, legend=True, crosses=True):
+    """Draw a receptive field (H, W) on matplotlib axes: strength by brightness, on a logarithmic scale of three decades.
+
+    The output pixel is a white square; later pixels stay pale; with `crosses`, earlier pixels that the field does not reach
+    get one. Chapter 2 uses it throughout.
+    """
+    height, width = field.shape
+    strength = field.clamp(min=0).numpy()
+    later = np.arange(height * width).reshape(height, width) >= row * width + column
+    with np.errstate(divide="ignore"):
+        decades = np.log10(strength / max(strength.max(), 1e-300))
+    shown = np.ma.masked_where(strength == 0, decades.clip(-3, 0))
+    ax.imshow(shown, vmin=-3.6, vmax=0, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+    ax.set_facecolor("#e4e6e8")
+    ax.plot(column, row, "s", color="white", markeredgecolor=INK, markersize=6, label="the pixel to predict")
+    if crosses:
+        i, j = np.nonzero(~later & (strength == 0))
+        ax.plot(j, i, "x", color=RED, markersize=4, markeredgewidth=1, label="earlier, but unseen")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.set(xticks=[], yticks=[])
+    if legend:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, fontsize=9)
