@@ -1,4 +1,4 @@
-"""The receptive fields that the explorer shows: three kinds of small network, their gradients, and a compact form of them."""
+"""The receptive fields that the explorer shows: three kinds of small network, their gradients, in a compact form."""
 
 import base64
 import functools
@@ -20,47 +20,44 @@ from pixelcnn_edu.causal import (
 )
 from pixelcnn_edu.models import Config, Resize, TwoStreams
 
-__all__ = ["DEPTHS", "LEVELS", "NETWORKS", "SIZE", "TwoStreamStack", "blind", "build", "fields", "levels", "masked_stack"]
+__all__ = ["DEPTHS", "LEVELS", "NETWORKS", "SIZE", "TwoStreamStack", "fields", "masked_stack", "pack", "strength_levels"]
 
 SIZE = 16  # the grid is 16 x 16
-DEPTHS = 5  # the reader chooses among depths 1..5
+DEPTHS = (1, 2, 3, 4, 5)
 LEVELS = 15  # steps of strength; 0 is a gradient of exactly 0
-DECADES = 3  # what the steps span: a factor of 1000 below the strongest
+DECADES = 3  # what the steps span: a factor of 1,000
 FILTERS = 8
-ANY_DEPTH = SIZE  # in a network with more layers than the grid has rows, one layer more reaches nothing new
+DIRECTIONS = 2  # random directions in the output, each one backward pass
 
 
 def masked_stack(depth):
-    """A masked convolution of type A, then `depth` of type B, all 3x3: maps (N, 1, H, W) to (N, 1, H, W)."""
+    """A masked convolution of type A, then `depth` of type B, all 3x3: maps (N, 1, H, W) to (N, F, H, W)."""
     layers = [MaskedConv2d(1, FILTERS, 3, "A")]
     for _ in range(depth):
         layers += [nn.ELU(), MaskedConv2d(FILTERS, FILTERS, 3, "B")]
-    return nn.Sequential(*layers, nn.ELU(), nn.Conv2d(FILTERS, 1, 1))
+    return nn.Sequential(*layers)
 
 
 class TwoStreamStack(nn.Module):
-    """PixelCNN++ with one resolution, or two: its first layer, then `depth` blocks in each stream.
+    """PixelCNN++'s first layer, then `depth` gated blocks in each of the two streams: maps (N, 1, H, W) to (N, F, H, W).
 
     With `downsampling` the blocks run at half the resolution, and one more at the full one takes the first layer's output
-    back by a short-cut. Maps (N, 1, H, W) to (N, 1, H, W); with `downsampling` H and W must be even.
+    back by a short-cut; H and W must then be even.
     """
 
     def __init__(self, depth, downsampling=False):
         super().__init__()
-        config = Config(image_shape=(1, SIZE, SIZE), filters=FILTERS, dropout=0.0)
-        self.first_vertical = normalized(DownShiftedConv2d(1, FILTERS, (2, 3)))
-        self.first_above = normalized(DownShiftedConv2d(1, FILTERS, (1, 3)))
-        self.first_left = normalized(DownRightShiftedConv2d(1, FILTERS, (2, 1)))
+        config, f = Config(filters=FILTERS, dropout=0.0), FILTERS
+        self.first_vertical = normalized(DownShiftedConv2d(1, f, (2, 3)))
+        self.first_above = normalized(DownShiftedConv2d(1, f, (1, 3)))
+        self.first_left = normalized(DownRightShiftedConv2d(1, f, (2, 1)))
         layers = [TwoStreams(config, stored=False) for _ in range(depth)]
         if downsampling:
-            halve = Resize(DownShiftedConv2d(FILTERS, FILTERS, stride=2), DownRightShiftedConv2d(FILTERS, FILTERS, stride=2))
-            double = Resize(
-                DownShiftedConvTranspose2d(FILTERS, FILTERS), DownRightShiftedConvTranspose2d(FILTERS, FILTERS)
-            )
+            halve = Resize(DownShiftedConv2d(f, f, stride=2), DownRightShiftedConv2d(f, f, stride=2))
+            double = Resize(DownShiftedConvTranspose2d(f, f), DownRightShiftedConvTranspose2d(f, f))
             layers = [halve, *layers, double]
         self.layers = nn.ModuleList(layers)
         self.last = TwoStreams(config, stored=True) if downsampling else None
-        self.to_output = normalized(nn.Conv2d(FILTERS, 1, 1))
 
     def forward(self, x):
         vertical = down_shift(self.first_vertical(x))  # (N, 1, H, W) -> (N, F, H, W)
@@ -69,11 +66,11 @@ class TwoStreamStack(nn.Module):
         for layer in self.layers:
             vertical, horizontal = layer(vertical, horizontal)
         if self.last is not None:
-            vertical, horizontal = self.last(vertical, horizontal, stored)
-        return self.to_output(F.elu(horizontal))  # (N, F, H, W) -> (N, 1, H, W)
+            _, horizontal = self.last(vertical, horizontal, stored)
+        return F.elu(horizontal)
 
 
-NETWORKS = {  # the name the reader sees, and how to build it from a depth
+NETWORKS = {  # the name the reader sees, and how to build the network from a depth
     "masked 3x3 convolutions": masked_stack,
     "two streams": TwoStreamStack,
     "two streams, with downsampling": functools.partial(TwoStreamStack, downsampling=True),
@@ -81,29 +78,47 @@ NETWORKS = {  # the name the reader sees, and how to build it from a depth
 
 
 def build(network, depth):
-    """The network of that name in float64, with the same random weights each time and everywhere."""
-    with torch.random.fork_rng(devices=[]):  # the layers draw weights as they are built; the reader's seed must not notice
-        model = NETWORKS[network](depth).double()
+    """The network of that name in float64, with the same weights each time; the reader's random state stays untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(depth)
+        return NETWORKS[network](depth).double().eval()
+
+
+@functools.cache
+def fields(network, depth):
+    """Size of the gradient of each output pixel by each input pixel, float64 (outputs, inputs), both in raster order.
+
+    The same quantity as `probes.receptive_field`, for all output pixels in one backward pass a direction: each copy of the
+    image in a batch is asked about a pixel of its own.
+    """
+    places, model = SIZE * SIZE, build(network, depth)
     generator = torch.Generator().manual_seed(0)
-    for conv in model.modules():
-        if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)):
-            # Uniform, not normal: torch.rand gives the same bits on every processor, and so the page has the same bytes.
-            uniform = torch.rand(conv.weight.shape, dtype=torch.float64, generator=generator) * 2 - 1
-            _set_weight(conv, uniform * (3 / conv.weight[0].numel()) ** 0.5)
-            nn.init.zeros_(conv.bias)
-    return model.requires_grad_(False)
-
-
-def _set_weight(conv, weight):
-    if isinstance(conv, MaskedConv2d) or not hasattr(conv, "parametrizations"):
-        conv.weight.data = weight
-    else:
-        conv.weight = weight
-
-
-def jac(model):
-    generator = torch.Generator().manual_seed(0)  # the image that `receptive_field` takes
     x = torch.rand(1, 1, SIZE, SIZE, dtype=torch.float64, generator=generator) * 2 - 1
-    x = x.repeat(SIZE * SIZE, 1, 1, 1).requires_grad_()
-    y = model(x).flatten(1).diagonal().sum()
-    return torch.autograd.grad(y, x)[0][:, 0]
+    x = x.expand(places, -1, -1, -1).clone().requires_grad_()
+    output = model(x).flatten(2).diagonal(dim1=0, dim2=2)  # (N, F, H, W) -> (F, places): each copy's own pixel
+    squares = 0
+    for _ in range(DIRECTIONS):
+        direction = torch.randn(len(output), 1, dtype=torch.float64, generator=generator)
+        (gradient,) = torch.autograd.grad((output * direction).sum(), x, retain_graph=True)
+        squares = squares + gradient.flatten(1).square()  # (places, places)
+    return (squares / DIRECTIONS).sqrt()
+
+
+def strength_levels(field):
+    """Strength in 15 logarithmic steps over three decades, 0 only for a gradient of exactly 0: uint8, shape of `field`.
+
+    The strongest value of each output pixel, the last axis but for one more, is step 15.
+    """
+    strength = np.asarray(field)
+    top = np.maximum(strength.max(axis=-1, keepdims=True), np.finfo(float).tiny)
+    with np.errstate(divide="ignore"):
+        steps = np.ceil(LEVELS * (1 + np.log10(strength / top) / DECADES))
+    return np.where(strength == 0, 0, steps.clip(1, LEVELS)).astype(np.uint8)
+
+
+def pack(levels):
+    """The levels (outputs, inputs) of earlier inputs alone, two to a byte, as base64 text for the page's script."""
+    outputs = len(levels)
+    earlier = np.concatenate([levels[p, :p] for p in range(outputs)])  # (outputs * (outputs - 1) / 2,)
+    pairs = np.append(earlier, np.zeros(len(earlier) % 2, np.uint8)).reshape(-1, 2)
+    return base64.b64encode((pairs[:, 0] * 16 + pairs[:, 1]).astype(np.uint8).tobytes()).decode()
