@@ -71,6 +71,7 @@ def kinds(levels, row, column):
     place = np.arange(height * width).reshape(height, width)
     here = row * width + column
     kind = np.where(place < here, np.where(levels > 0, "seen", "blind"), np.where(levels > 0, "leak", "later"))
+    kind = kind.astype(object)  # an array of text would cut "output" to the length of the others
     if kind[row, column] == "later":
         kind[row, column] = "output"
     return kind
