@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import logistic
 
 from pixelcnn_edu import DiscretizedLogisticMixture
 
@@ -141,3 +144,34 @@ def test_bad_input_is_named():
         DiscretizedLogisticMixture.from_params(torch.zeros(1, 21, 2, 2))
     with pytest.raises(ValueError, match="coefficients"):
         DiscretizedLogisticMixture(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 3, 4, 4), torch.zeros(1, 2, 3, 4, 4))
+
+
+def test_one_component_is_the_textbooks_logistic_cut_into_bins():
+    mean, scale, values = 0.2, 0.05, np.arange(256)
+    x, half_bin = values * 2 / 255 - 1, 1 / 255
+    upper, lower = (logistic.cdf(x + shift, mean, scale) for shift in (half_bin, -half_bin))
+    upper[-1], lower[0] = 1, 0
+    one = torch.ones(1, 1, 1, 16, 16, dtype=torch.float64)
+    mixture = DiscretizedLogisticMixture(one[:, :, 0], mean * one, math.log(scale) * one)
+    probability = mixture.log_prob(torch.from_numpy(values).view(1, 1, 16, 16)).exp().flatten()
+    torch.testing.assert_close(probability, torch.from_numpy(upper - lower), rtol=1e-6, atol=1e-12)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(
+    levels=st.sampled_from([2, 8, 16, 256]),
+    share=st.floats(0, 1),
+    mean=st.floats(-1e3, 1e3, width=32),
+    log_scale=st.floats(-50, 50, width=32),
+    logit=st.floats(-100, 100, width=32),
+)
+def test_extreme_parameters_give_finite_scores_and_gradients(levels, share, mean, log_scale, logit):
+    value = torch.full((1, 1, 1, 1), round(share * (levels - 1)))
+    means = torch.tensor([mean, 0.0]).view(1, 2, 1, 1, 1).requires_grad_()
+    log_scales = torch.tensor([log_scale, -3.0]).view(1, 2, 1, 1, 1).requires_grad_()
+    logits = torch.tensor([logit, 0.0]).view(1, 2, 1, 1).requires_grad_()
+    log_prob = DiscretizedLogisticMixture(logits, means, log_scales, levels=levels).log_prob(value)
+    log_prob.sum().backward()
+    assert torch.isfinite(log_prob).all()
+    assert (log_prob <= 1e-6).all()
+    assert all(torch.isfinite(p.grad).all() for p in (logits, means, log_scales))
