@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import os
 import re
 import shutil
 import subprocess
@@ -14,15 +13,12 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from playwright.sync_api import sync_playwright
 
 from tools.check_build import toc_entries
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = toc_entries(yaml.safe_load((ROOT / "book" / "_toc.yml").read_text()))
 CHAPTERS = [page for page in PAGES if page[:2].isdigit()]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 PHONE, LAPTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 
 # What sticks out to the right of the page's text, less what scrolls or is cut inside a parent of its own.
@@ -71,18 +67,6 @@ def address(html):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("there is no Chromium; CI must install it")
-        pytest.skip("there is no Chromium (apt-get install chromium); the pages are not looked at in a browser")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

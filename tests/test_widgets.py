@@ -1,24 +1,18 @@
 """The explorer shows the package's numbers, in a kernel and in a page without one."""
 
 import base64
-import os
 import re
-import shutil
 
 import numpy as np
 import pytest
 import torch
 from oracles import tiny
-from playwright.sync_api import sync_playwright
 from torch import nn
 
 from pixelcnn_edu import PixelCNNpp, receptive_field
 from pixelcnn_edu.widgets import ReceptiveFieldExplorer
 from pixelcnn_edu.widgets.fields import LEVELS, NETWORKS, SIZE, build, fields, pack, strength_levels
 from pixelcnn_edu.widgets.receptive_field import kinds, sentence, static_html
-
-CHROMIUM = shutil.which("chromium")
-QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -91,23 +85,16 @@ def test_a_model_that_does_not_fit_is_refused_at_once():
 
 
 @pytest.fixture
-def page(tmp_path):
-    if not CHROMIUM:
-        assert os.environ.get("CI") != "true", "Chromium is missing"
-        pytest.skip("Chromium is not installed")
+def page(browser, tmp_path):
     file = tmp_path / "page.html"
-    file.write_text(
-        f'<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><body>{static_html()}'
-    )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
-        page = browser.new_page(viewport={"width": 360, "height": 740})
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(file.as_uri())
-        yield page
-        assert errors == []
-        browser.close()
+    head = '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><body>'
+    file.write_text(head + static_html())
+    tab, errors = browser.new_page(viewport={"width": 360, "height": 740}), []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(file.as_uri())
+    yield tab
+    tab.close()
+    assert errors == []
 
 
 def in_the_page(page):
