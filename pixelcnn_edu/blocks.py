@@ -38,7 +38,9 @@ def _rescaling(model):
     @torch.no_grad()
     def rescale(conv, inputs, output):
         mean = output.mean(dim=(0, 2, 3))  # (C,)
-        scale = conv.init_scale / torch.sqrt(output.var(dim=(0, 2, 3), unbiased=False) + 1e-10)  # (C,)
+        variance = output.var(dim=(0, 2, 3), unbiased=False)  # (C,)
+        # A channel that is the same everywhere has no size to set; scaling it would blow up rounding errors.
+        scale = torch.where(variance > 1e-10, conv.init_scale / torch.sqrt(variance + 1e-10), 1.0)  # (C,)
         length = conv.parametrizations.weight.original0  # (C, 1, 1, 1), or (1, C, 1, 1) in a transposed convolution
         length.mul_(scale.view(length.shape))
         conv.bias.sub_(mean).mul_(scale)
@@ -67,9 +69,11 @@ def data_dependent_init(model, x, labels=None):
         raise ValueError("the batch for data-dependent initialisation holds NaN or infinite values")
     was_training = model.training
     model.train()
-    with _rescaling(model):
-        model(x, labels)
-    model.train(was_training)
+    try:
+        with _rescaling(model):
+            model(x, labels)
+    finally:
+        model.train(was_training)
 
 
 class GatedResNet(nn.Module):

@@ -98,9 +98,10 @@ class DiscretizedLogisticMixture:
         log_bins = below_upper_edge + above_lower_edge + width  # (N, K, C, H, W)
         log_weights = F.log_softmax(self.logits, dim=1)  # (N, K, H, W)
         if not per_channel:
-            return torch.logsumexp(log_weights + log_bins.sum(dim=2), dim=1)  # (N, H, W)
+            # The clamp undoes rounding: a sum over components that are all certain may come out as 1 + 2e-7.
+            return torch.logsumexp(log_weights + log_bins.sum(dim=2), dim=1).clamp(max=0)  # (N, H, W)
         joint = torch.logsumexp(log_weights.unsqueeze(2) + log_bins.cumsum(dim=2), dim=1)  # (N, C, H, W)
-        return torch.cat([joint[:, :1], joint[:, 1:] - joint[:, :-1]], dim=1)
+        return torch.cat([joint[:, :1], joint[:, 1:] - joint[:, :-1]], dim=1).clamp(max=0)
 
     def sample(self, generator=None):
         """Draw integers on the grid 0..levels-1, uint8 up to 256 levels: (N, C, H, W).
@@ -144,7 +145,7 @@ class DiscretizedLogisticMixture:
             raise ValueError(f"images must have shape {(batch, channels, height, width)}, got {tuple(images.shape)}")
         if images.is_floating_point() or images.dtype == torch.bool:
             raise ValueError(f"images must be integers 0..{self.levels - 1}, got {images.dtype}; see pixelcnn_edu.to_bytes")
-        if not (images.dtype == torch.uint8 and self.levels == 256):
+        if images.numel() and not (images.dtype == torch.uint8 and self.levels == 256):
             low, high = images.min().item(), images.max().item()
             if low < 0 or high >= self.levels:
                 raise ValueError(f"images must be integers 0..{self.levels - 1}, got values from {low} to {high}")

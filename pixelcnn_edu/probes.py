@@ -1,6 +1,6 @@
 """Questions put to a network: what does this pixel depend on, and what ought it to?"""
 
-import contextlib
+import copy
 
 import torch
 
@@ -29,7 +29,8 @@ def receptive_field(model, row, column, stream=None, image_shape=None):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(1, channels, height, width, dtype=torch.float64, generator=generator) * 2 - 1
     x.requires_grad_()
-    with _in_float64(model) as module, torch.enable_grad():
+    module = copy.deepcopy(model).double().cpu().eval()  # a copy, so that the model stays as it is
+    with torch.enable_grad():
         output = _output(module, x, stream)[0, :, row, column]  # (P,)
         directions = torch.randn(DIRECTIONS, len(output), dtype=torch.float64, generator=generator)
         gradients = [torch.autograd.grad(output, x, d, retain_graph=True)[0][0] for d in directions]  # each (C, H, W)
@@ -46,19 +47,6 @@ def blind_spot(field, row, column):
     if (field[~earlier] != 0).any():
         raise ValueError(f"the network sees pixel ({row}, {column}) or a later one: it is not causal")
     return earlier & (field == 0)
-
-
-@contextlib.contextmanager
-def _in_float64(model):
-    """The model in float64, on the CPU and without dropout; afterwards as it was, to the last bit."""
-    saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    first = next(model.parameters())
-    device, dtype, was_training = first.device, first.dtype, model.training
-    try:
-        yield model.double().cpu().eval()
-    finally:
-        model.to(device, dtype).train(was_training)
-        model.load_state_dict(saved)
 
 
 def _output(model, x, stream):

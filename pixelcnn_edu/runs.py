@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from pixelcnn_edu.data import to_bytes, to_model
 from pixelcnn_edu.models import Config
 
 __all__ = ["Run", "RunFolder", "image_grid", "read_run"]
@@ -62,9 +63,15 @@ class RunFolder:
     def _read_checkpoint(self):
         path = self.path / "checkpoint.pt"
         if not path.exists():
+            if (self.path / "metrics.csv").exists():
+                raise ValueError(f"{self.path} holds a recorded run without its checkpoint; choose another folder")
             return None
         saved = torch.load(path, map_location="cpu", weights_only=True)
         self._refuse_another_run(saved["settings"])
+        if saved["step"] > self.settings["training"]["steps"]:
+            raise ValueError(
+                f"{self.path} holds a run of {saved['step']} steps, which cannot be made shorter; choose another folder"
+            )
         self.environment["started"] = saved["started"]
         return saved
 
@@ -84,7 +91,8 @@ class RunFolder:
         self._write("weights.safetensors", lambda path: save_file(weights, path, metadata))
 
     def save_samples(self, images):
-        """Write images uint8 (N, C, H, W) as one sheet, each pixel four times as large."""
+        """Write images (N, C, H, W), integers on the model's grid, as one sheet, each pixel four times as large."""
+        images = to_bytes(to_model(images, self.settings["model"]["levels"]))
         sheet = image_grid(images).repeat(4, axis=0).repeat(4, axis=1)
         self._write("samples.png", lambda path: matplotlib.image.imsave(path, sheet, format="png"))
 

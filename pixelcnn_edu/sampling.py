@@ -21,16 +21,21 @@ def sample(model, count, labels=None, seed=0, progress=True):
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
     (channels, height, width), levels = model.config.image_shape, model.config.levels
-    device = next(model.parameters()).device
+    parameter = next(model.parameters())
+    device = parameter.device
     generator = torch.Generator(device).manual_seed(seed)
-    images = torch.zeros(count, channels, height, width, dtype=torch.uint8, device=device)
+    dtype = torch.uint8 if levels <= 256 else torch.int64
+    images = torch.zeros(count, channels, height, width, dtype=dtype, device=device)
     was_training = model.training
     model.eval()
-    with parametrize.cached():  # the normalised weights are the same at every pass
-        for position in tqdm(range(height * width), unit="pixel", disable=not progress):
-            row, column = divmod(position, width)
-            params = model(to_model(images, levels), labels)[:, :, row : row + 1, column : column + 1]  # (N, P, 1, 1)
-            pixel = DiscretizedLogisticMixture.from_params(params, channels, levels)
-            images[:, :, row, column] = pixel.sample(generator)[:, :, 0, 0]
-    model.train(was_training)
+    try:
+        with parametrize.cached():  # the normalised weights are the same at every pass
+            for position in tqdm(range(height * width), unit="pixel", disable=not progress):
+                row, column = divmod(position, width)
+                x = to_model(images, levels).to(parameter.dtype)
+                params = model(x, labels)[:, :, row : row + 1, column : column + 1]  # (N, P, 1, 1)
+                pixel = DiscretizedLogisticMixture.from_params(params, channels, levels)
+                images[:, :, row, column] = pixel.sample(generator)[:, :, 0, 0]
+    finally:
+        model.train(was_training)
     return images

@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import math
+import signal
+import threading
 import time
 from dataclasses import dataclass
 
@@ -49,6 +51,7 @@ class Training:
     seed: int = 0
 
     def __post_init__(self):
+        object.__setattr__(self, "betas", tuple(self.betas))  # JSON brings a list
         for name in ("steps", "batch_size", "init_images", "record_every", "test_images"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -75,6 +78,11 @@ def fit(model, images, labels=None, training=None, test=None, test_labels=None, 
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if not len(images):
         raise ValueError("there are no images to train on")
+    for what, some, their_labels in (("images", images, labels), ("test images", test, test_labels)):
+        if their_labels is not None and len(their_labels) != len(some):
+            raise ValueError(f"{len(some)} {what} need as many labels, got {len(their_labels)}")
+    if test is not None and not len(test):
+        raise ValueError("there are no images to test on; leave test out to train without")
     folder = RunFolder(out, model.config, training) if out else None
     state = _State(model.to(device, memory_format=torch.channels_last).train(), training)
 
@@ -87,7 +95,18 @@ def fit(model, images, labels=None, training=None, test=None, test_labels=None, 
 
     bar = tqdm(total=training.steps, initial=state.step, unit="step", disable=not progress)
     try:
-        while state.step < training.steps:
+        while True:
+            finished = state.step == training.steps
+            if state.line_is_due:
+                chosen = slice(None if finished else training.test_images)
+                state.record(
+                    test if test is None else test[chosen], test_labels if test_labels is None else test_labels[chosen]
+                )
+                bar.set_postfix({name: f"{value:.3f}" for name, value in state.lines[-1].items() if "bits" in name})
+                if folder:
+                    folder.save(state.state_dict(), finished)
+            if finished:
+                break
             batch, batch_labels = _batch(images, labels, training.batch_size, state.step, training.seed, device)
             # Randomness depends on the seed and the step alone, so a continued run draws what a straight one would have.
             with (
@@ -97,21 +116,12 @@ def fit(model, images, labels=None, training=None, test=None, test_labels=None, 
                 loss = model.bits_per_dim(batch, batch_labels).mean()
             state.update(loss)
             bar.update()
-            finished = state.step == training.steps
-            if finished or state.step % training.record_every == 0:
-                chosen = slice(None if finished else training.test_images)
-                state.record(
-                    test if test is None else test[chosen], test_labels if test_labels is None else test_labels[chosen]
-                )
-                bar.set_postfix({name: f"{value:.3f}" for name, value in state.lines[-1].items() if "bits" in name})
-                if folder:
-                    folder.save(state.state_dict(), finished)
     except KeyboardInterrupt:
         bar.write(
             f"stopped at step {state.step} of {training.steps}" + (f"; the same call goes on from {out}" if out else "")
         )
         if folder:
-            folder.save(state.state_dict(), finished=False)
+            folder.save(state.state_dict(), finished=state.step == training.steps and not state.line_is_due)
     finally:
         bar.close()
 
@@ -149,10 +159,18 @@ class _State:
             group["lr"] = self.training.learning_rate * self.training.learning_rate_decay**self.step
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
-        self.average.update_parameters(self.model)
-        self.step += 1
-        self.losses.append(loss.item())
+        with _interrupts_wait():  # a step is taken whole or not at all
+            self.optimizer.step()
+            self.average.update_parameters(self.model)
+            self.step += 1
+            self.losses.append(loss.item())
+
+    @property
+    def line_is_due(self):
+        """Whether this step belongs in the record and is not there yet; Ctrl-C during a test leaves it to be made up."""
+        recorded = self.lines[-1]["step"] if self.lines else 0
+        due = self.step == self.training.steps or self.step % self.training.record_every == 0
+        return due and self.step > recorded
 
     def record(self, test, test_labels):
         """Add a line to the record; the averaged weights are what is tested."""
@@ -162,8 +180,9 @@ class _State:
             line["test_bits_per_dim"] = evaluate(self.average.module, test, test_labels)
             line["test_images"] = len(test)
         line["seconds"] = self.seconds
-        self.lines.append(line)
-        self.losses = []
+        with _interrupts_wait():
+            self.lines.append(line)
+            self.losses = []
 
     def state_dict(self):
         parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
@@ -174,6 +193,22 @@ class _State:
             getattr(self, name).load_state_dict(saved[name])
         self.step, self.lines, self.losses = saved["step"], saved["lines"], saved["losses"]
         self.start = time.perf_counter() - saved["seconds"]
+
+
+@contextlib.contextmanager
+def _interrupts_wait():
+    """Ctrl-C pressed inside takes effect when the block is done."""
+    if threading.current_thread() is not threading.main_thread():  # it arrives nowhere else
+        yield
+        return
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
 
 
 @functools.lru_cache(maxsize=2)
@@ -215,9 +250,11 @@ def bits_per_image(model, images, labels=None, batch_size=100):
     was_training = model.training
     model.eval()
     bits = []
-    for start in range(0, len(images), batch_size):
-        part = slice(start, start + batch_size)
-        part_labels = None if labels is None else labels[part].to(device)
-        bits.append(model.bits_per_dim(images[part].to(device), part_labels).double().cpu())
-    model.train(was_training)
+    try:
+        for start in range(0, len(images), batch_size):
+            part = slice(start, start + batch_size)
+            part_labels = None if labels is None else labels[part].to(device)
+            bits.append(model.bits_per_dim(images[part].to(device), part_labels).double().cpu())
+    finally:
+        model.train(was_training)
     return torch.cat(bits)

@@ -386,6 +386,16 @@ def test_shapes_cost_what_shapes_entropy_says():
     assert stated < 8
 
 
+def test_shapes_entropy_is_that_of_each_rounded_logistic_and_of_the_choices():
+    """At 8x8, where the choices weigh most: rows and columns 2..6, radii 1 and 2."""
+    means, _ = data._shapes_means(30, 8, np.random.default_rng(1))
+    edges = np.concatenate([[-np.inf], np.arange(255) + 0.5, [np.inf]])
+    probability = np.diff(1 / (1 + np.exp(-(edges - means[..., None]) / data.SHAPES_SCALE)))
+    noise_bits = -(probability * np.log2(probability.clip(1e-300))).sum(axis=-1).mean()
+    choice_bits = math.log2(3 * 8**5 * 5 * 5 * 2) / (3 * 8 * 8)
+    assert shapes_entropy(8, 30, seed=1) == pytest.approx(noise_bits + choice_bits, abs=1e-4)
+
+
 @pytest.mark.parametrize(("count", "size"), [(0, 32), (-1, 32), (4, 7), (4, 0)])
 def test_no_images_or_too_small_ones_are_refused(count, size):
     with pytest.raises(ValueError, match=f"got {count} and {size}"):

@@ -1,5 +1,6 @@
 """The likelihood is exact, sums to one, and samples what it scores."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -25,10 +26,12 @@ def golden(name, kind, dtype):
     means, log_scales = (
         part[key].to(dtype).permute(2, 1, 0)[None, ..., None].clone().requires_grad_() for key in ("means", "log_scales")
     )  # (1, K, C, n, 1)
-    ties = coefficients.to(dtype).permute(2, 1, 0)[None, ..., None] if coefficients.numel() else None
+    ties = None
+    if coefficients.numel():
+        ties = coefficients.to(dtype).permute(2, 1, 0)[None, ..., None].clone().requires_grad_()  # (1, K, C(C-1)/2, n, 1)
     images = part["x"].long().T[None, ..., None]  # (1, C, n, 1)
     mixture = DiscretizedLogisticMixture(logits, means, log_scales, ties, levels=8 if name == "rgb3" else 256)
-    return mixture, images, answer, (logits, means, log_scales)
+    return mixture, images, answer, [p for p in (logits, means, log_scales, ties) if p is not None]
 
 
 def random_mixture(channels=3, mixtures=4, levels=256, size=2, log_scale=-2.0, seed=0):
@@ -58,27 +61,113 @@ def test_float32_agrees_with_sixty_digit_arithmetic(name, kind):
 def test_gradients_are_finite(name, kind):
     mixture, images, _, parameters = golden(name, kind, torch.float32)
     mixture.log_prob(images).sum().backward()
-    assert all(torch.isfinite(p.grad).all() for p in parameters)
+    assert all(torch.isfinite(p.grad).all() and p.grad.any() for p in parameters)
 
 
-def test_a_target_far_away_still_pulls_the_mean():
-    means = torch.full((1, 1, 1, 1, 1), -0.9, requires_grad=True)
-    mixture = DiscretizedLogisticMixture(torch.zeros(1, 1, 1, 1), means, torch.full((1, 1, 1, 1, 1), -7.0))
-    log_prob = mixture.log_prob(torch.full((1, 1, 1, 1), 200))
+def test_gradients_are_the_slopes_of_the_log_probability():
+    """Against finite differences; no log scale is at the clamp, where there is no slope to compare with."""
+    mixture = random_mixture(size=1)
+    images = torch.tensor([0, 130, 255]).view(1, 3, 1, 1)
+    ties = torch.atanh(mixture.coefficients)
+    parameters = [p.requires_grad_() for p in (mixture.logits, mixture.means, mixture.log_scales, ties)]
+    assert torch.autograd.gradcheck(lambda *p: DiscretizedLogisticMixture(*p).log_prob(images), parameters)
+    assert torch.autograd.gradcheck(lambda *p: DiscretizedLogisticMixture(*p).log_prob(images, True), parameters)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("log_scale", [-12.0, -7.0, -5.0])
+@pytest.mark.parametrize(
+    ("mean", "value"), [(-0.9, 200), (-0.9, 255), (0.9, 1), (0.9, 0), (-5.0, 128), (30.0, 254), (30.0, 0)]
+)
+def test_a_target_far_away_pulls_the_mean_by_one_over_the_scale(mean, value, log_scale, dtype):
+    means = torch.full((1, 1, 1, 1, 1), mean, dtype=dtype, requires_grad=True)
+    log_scales = torch.full_like(means, log_scale)
+    log_prob = DiscretizedLogisticMixture(torch.zeros_like(means[:, :, 0]), means, log_scales.detach()).log_prob(
+        torch.full((1, 1, 1, 1), value)
+    )
     log_prob.sum().backward()
-    assert torch.isfinite(log_prob).all()
-    assert means.grad.item() > 1
+    assert -1e6 < log_prob.item() < -20
+    # Far out the logistic falls as exp(-distance / scale).
+    pull = math.copysign(math.exp(-max(log_scale, -7)), 2 * value / 255 - 1 - mean)
+    assert means.grad.item() == pytest.approx(pull, rel=1e-3)
 
 
-@pytest.mark.parametrize("log_scale", [-9.0, -7.0, -4.0, 0.0, 3.0, 50.0])
-@pytest.mark.parametrize("mean", [-3.0, -1.0, 0.1234, 1.0, 2.0])
+def slow_log_prob(logits, means, log_scales, coefficients, value, levels):
+    """One pixel's log-probability, straight from the formula: numbers in nested lists, component first."""
+    x = [2 * v / (levels - 1) - 1 for v in value]
+    total, weights = 0.0, sum(math.exp(logit) for logit in logits)
+    for k, logit in enumerate(logits):
+        p, tie = math.exp(logit) / weights, iter(coefficients[k])
+        for c, v in enumerate(value):
+            mean, scale = means[k][c], math.exp(max(log_scales[k][c], -7))
+            for d in range(c):
+                mean += math.tanh(next(tie)) * x[d]
+            upper = 1.0 if v == levels - 1 else 1 / (1 + math.exp(-(x[c] + 1 / (levels - 1) - mean) / scale))
+            lower = 0.0 if v == 0 else 1 / (1 + math.exp(-(x[c] - 1 / (levels - 1) - mean) / scale))
+            p *= upper - lower
+        total += p
+    return math.log(total)
+
+
+@pytest.mark.parametrize(("channels", "levels"), [(1, 2), (1, 256), (2, 5), (3, 8), (3, 256), (4, 3), (3, 1000)])
+@pytest.mark.parametrize("mixtures", [1, 4])
+def test_any_channels_and_levels_follow_the_formula(channels, levels, mixtures):
+    mixture = random_mixture(channels, mixtures, levels, size=3, log_scale=-0.5)
+    images = torch.randint(levels, (1, channels, 3, 3), generator=torch.Generator().manual_seed(2))
+    images[:, :, 0, 0], images[:, :, 2, 2] = 0, levels - 1
+    got = mixture.log_prob(images)
+    for i, j in itertools.product(range(3), range(3)):
+        ties = [[]] * mixtures if channels == 1 else torch.atanh(mixture.coefficients)[0, :, :, i, j].tolist()
+        pixel = [p[0, ..., i, j].tolist() for p in (mixture.logits, mixture.means, mixture.log_scales)]
+        slow = slow_log_prob(*pixel, ties, images[0, :, i, j].tolist(), levels)
+        assert got[0, i, j].item() == pytest.approx(slow, rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize(("channels", "each"), [(1, 3), (2, 6), (3, 10), (4, 15)])
+def test_a_component_has_a_weight_and_for_each_channel_a_mean_a_scale_and_its_ties(channels, each):
+    assert each == 1 + channels + channels + sum(range(channels))
+    assert DiscretizedLogisticMixture.parameter_count(channels, 7) == 7 * each
+    mixture = DiscretizedLogisticMixture.from_params(torch.zeros(2, 7 * each, 4, 5), channels)
+    assert mixture.log_prob(torch.zeros(2, channels, 4, 5, dtype=torch.uint8)).shape == (2, 4, 5)
+    assert mixture.sample().shape == (2, channels, 4, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("log_scale", [-9.0, -7.0, -3.0, 0.0, 3.0])
+@pytest.mark.parametrize(("mean", "value"), [(-0.9, 255), (0.9, 0), (-0.9, 200), (0.9, 55), (-30.0, 128), (30.0, 128)])
+def test_a_target_on_either_side_pulls_the_mean_towards_it(mean, value, log_scale, dtype):
+    means = torch.full((1, 1, 1, 1, 1), mean, dtype=dtype, requires_grad=True)
+    log_scales = torch.full_like(means, log_scale).detach().requires_grad_()
+    mixture = DiscretizedLogisticMixture(torch.zeros(1, 1, 1, 1, dtype=dtype), means, log_scales)
+    mixture.log_prob(torch.full((1, 1, 1, 1), value)).sum().backward()
+    assert torch.isfinite(means.grad).all()
+    assert torch.isfinite(log_scales.grad).all()
+    assert means.grad.item() * (value * 2 / 255 - 1 - mean) > 0
+    if -7 < log_scale < 0:  # too narrow for a target so far away, and free to widen
+        assert log_scales.grad.item() > 0
+
+
+@pytest.mark.parametrize("log_scale", [-20.0, -9.0, -8.0, -7.0, -6.0, -4.0, -2.0, 0.0, 3.0, 10.0, 20.0, 50.0])
+@pytest.mark.parametrize("mean", [-30.0, -3.0, -1.0, 0.1234, 1.0, 2.0, 30.0])
 def test_probabilities_of_all_256_values_sum_to_one(log_scale, mean):
     values = torch.arange(256).view(1, 1, 16, 16)
     full = torch.ones(1, 1, 1, 16, 16, dtype=torch.float64)
     log_prob = DiscretizedLogisticMixture(full[:, :, 0], mean * full, log_scale * full).log_prob(values)
     assert torch.isfinite(log_prob).all()
     assert (log_prob <= 0).all()
-    assert log_prob.exp().sum().item() == pytest.approx(1, abs=1e-6)
+    assert log_prob.exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("log_scale", [20.0, 60.0, 120.0])
+def test_a_bin_too_narrow_for_float32_has_the_density_times_its_width(log_scale):
+    """The scale is so wide that every inner value lies at the logistic's peak, where its density is 1 / (4 scale)."""
+    means = torch.zeros(1, 1, 1, 1, 1, requires_grad=True)
+    log_scales = torch.full((1, 1, 1, 1, 1), log_scale, requires_grad=True)
+    log_prob = DiscretizedLogisticMixture(torch.zeros(1, 1, 1, 1), means, log_scales).log_prob(torch.full((1, 1, 1, 1), 9))
+    assert log_prob.item() == pytest.approx(math.log(2 / 255 / 4) - log_scale, rel=1e-6)
+    log_prob.sum().backward()
+    assert torch.isfinite(means.grad).all()
+    assert log_scales.grad.item() == pytest.approx(-1)
 
 
 def test_probabilities_of_all_colours_sum_to_one():
@@ -91,6 +180,48 @@ def test_probabilities_of_all_colours_sum_to_one():
     assert log_prob.exp().sum().item() == pytest.approx(1, abs=1e-9)
 
 
+def test_each_channel_given_those_before_it_sums_to_one_and_is_the_ratio_of_sums():
+    """p(r), p(g | r) and p(b | r, g) against the table of all 64 joint probabilities."""
+    levels = 4
+    one = random_mixture(levels=levels, size=1, seed=2)
+    colours = torch.cartesian_prod(*[torch.arange(levels)] * 3)  # (64, 3), blue fastest
+    spread = [p.expand(*p.shape[:-2], 64, 1) for p in (one.logits, one.means, one.log_scales)]
+    ties = torch.atanh(one.coefficients).expand(*one.coefficients.shape[:-2], 64, 1)
+    mixture = DiscretizedLogisticMixture(*spread, ties, levels)
+    images = colours.T[None, ..., None]
+    table = mixture.log_prob(images)[0, :, 0].exp().view(4, 4, 4)
+    each = mixture.log_prob(images, per_channel=True)[0, :, :, 0].exp().view(3, 4, 4, 4)
+    red, red_green = table.sum(dim=(1, 2)), table.sum(dim=2)
+    torch.testing.assert_close(each[0], red.view(4, 1, 1).expand(4, 4, 4))
+    torch.testing.assert_close(each[1], (red_green / red[:, None])[..., None].expand(4, 4, 4))
+    torch.testing.assert_close(each[2], table / red_green[..., None])
+    torch.testing.assert_close(each[2].sum(dim=2), torch.ones(4, 4, dtype=torch.float64))
+    assert (red_green / red[:, None]).std(dim=0).max() > 0.05  # green does depend on red
+
+
+@pytest.mark.parametrize("log_scale", [-1e4, -50.0, 50.0, 1e4])
+@pytest.mark.parametrize("mean", [-1e30, -1e4, 0.0, 1e4, 1e30])
+def test_parameters_beyond_all_reason_give_finite_scores_and_gradients(log_scale, mean):
+    params = torch.zeros(1, 10, 1, 1)
+    params[:, 1:4], params[:, 4:7] = mean, log_scale
+    params.requires_grad_()
+    log_prob = DiscretizedLogisticMixture.from_params(params).log_prob(torch.tensor([0, 100, 255]).view(1, 3, 1, 1))
+    log_prob.sum().backward()
+    assert torch.isfinite(log_prob).all()
+    assert (log_prob <= 0).all()
+    assert torch.isfinite(params.grad).all()
+
+
+def test_log_scales_below_minus_seven_count_as_minus_seven():
+    images = torch.randint(256, (1, 3, 2, 2), generator=torch.Generator().manual_seed(0))
+    params, scored = torch.randn(1, 10, 2, 2, generator=torch.Generator().manual_seed(1)), []
+    for log_scale in (-7.0, -8.0, -100.0):
+        params[:, 4:7] = log_scale
+        scored.append(DiscretizedLogisticMixture.from_params(params).log_prob(images))
+    assert torch.equal(scored[0], scored[1])
+    assert torch.equal(scored[0], scored[2])
+
+
 @pytest.mark.parametrize(("channels", "levels"), [(1, 2), (1, 256), (3, 8), (3, 256), (4, 16)])
 def test_channels_add_up_to_the_joint(channels, levels):
     mixture = random_mixture(channels, levels=levels)
@@ -99,6 +230,29 @@ def test_channels_add_up_to_the_joint(channels, levels):
     assert each.shape == (1, channels, 2, 2)
     assert (each <= 1e-12).all()
     torch.testing.assert_close(each.sum(dim=1), mixture.log_prob(images))
+
+
+def certain(mixtures, dtype=torch.float32):
+    """Distributions that put all their probability on 0 or on 255 in each channel, and the images that they are sure of."""
+    generator = torch.Generator().manual_seed(0)
+    images = 255 * torch.randint(2, (1, 3, 64, 64), generator=generator)
+    means = torch.where(images == 0, -30, 30).to(dtype).unsqueeze(1).repeat(1, mixtures, 1, 1, 1)  # far behind the edges
+    logits = 3 * torch.randn(1, mixtures, 64, 64, dtype=dtype, generator=generator)
+    no_ties = torch.zeros(1, mixtures, 3, 64, 64, dtype=dtype)
+    return DiscretizedLogisticMixture(logits, means, torch.full_like(means, -7), no_ties), images
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_component_that_is_certain_scores_no_more_than_0(dtype):
+    mixture, images = certain(1, dtype)
+    assert (mixture.log_prob(images) <= 0).all()
+    assert (mixture.log_prob(images) > -1e-6).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_components_that_are_certain_score_no_more_than_0(dtype):
+    mixture, images = certain(5, dtype)
+    assert (mixture.log_prob(images) <= 0).all()
 
 
 def test_samples_come_as_often_as_they_are_scored():
@@ -119,6 +273,34 @@ def test_samples_come_as_often_as_they_are_scored():
     assert chi_squared < freedom + 5 * math.sqrt(2 * freedom)
 
 
+@pytest.mark.parametrize("mean", [-1.4, -0.2, 1.1])
+def test_grey_samples_come_as_often_as_they_are_scored_at_the_edges_too(mean):
+    side = 200
+    full = torch.full((1, 1, 1, side, side), mean, dtype=torch.float64)
+    mixture = DiscretizedLogisticMixture(0 * full[:, :, 0], full, full * 0 - 2)
+    drawn = mixture.sample(torch.Generator().manual_seed(1)).long()
+    counts = torch.bincount(drawn.flatten(), minlength=256).double()
+    row = DiscretizedLogisticMixture(*(p[..., :16, :16] for p in (mixture.logits, mixture.means, mixture.log_scales)))
+    expected = side**2 * row.log_prob(torch.arange(256).view(1, 1, 16, 16)).flatten().exp()
+    common = expected > 5
+    chi_squared = ((counts - expected).square() / expected)[common].sum().item()
+    freedom = int(common.sum()) - 1
+    assert chi_squared < freedom + 5 * math.sqrt(2 * freedom)
+    if mean < -1:
+        assert counts[0] > side**2 / 2  # all that lies below 0.5 is black
+
+
+def test_drawing_from_a_generator_leaves_the_global_state_alone_and_without_one_uses_it():
+    mixture = random_mixture(size=8)
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    mixture.sample(torch.Generator().manual_seed(0))
+    assert torch.equal(torch.get_rng_state(), before)
+    first = mixture.sample()
+    torch.manual_seed(3)
+    assert torch.equal(mixture.sample(), first)
+
+
 def test_samples_lie_on_the_grid_and_come_again_from_the_same_generator():
     mixture = random_mixture(size=16)
     first, again = (mixture.sample(torch.Generator().manual_seed(5)) for _ in range(2))
@@ -127,9 +309,53 @@ def test_samples_lie_on_the_grid_and_come_again_from_the_same_generator():
     assert not torch.equal(first, mixture.sample(torch.Generator().manual_seed(6)))
 
 
-def test_half_precision_parameters_are_scored_in_float32():
-    mixture = DiscretizedLogisticMixture.from_params(torch.zeros(1, 20, 2, 2, dtype=torch.bfloat16))
-    assert mixture.log_prob(torch.zeros(1, 3, 2, 2, dtype=torch.uint8)).dtype == torch.float32
+@pytest.mark.parametrize(("levels", "dtype"), [(2, torch.uint8), (8, torch.uint8), (256, torch.uint8), (300, torch.int64)])
+def test_samples_stay_on_the_grid_where_the_means_do_not(levels, dtype):
+    mixture = random_mixture(levels=levels, size=32)
+    mixture.means = 10 * mixture.means
+    drawn = mixture.sample(torch.Generator().manual_seed(0))
+    assert drawn.dtype == dtype
+    assert drawn.shape == (1, 3, 32, 32)
+    assert drawn.min() == 0
+    assert drawn.max() == levels - 1
+    assert torch.isfinite(mixture.log_prob(drawn)).all()
+
+
+def test_green_follows_red_and_blue_follows_red_and_not_green():
+    """One narrow component; tanh(+-20) is +-1, so that green = red, and blue = -red whatever green is."""
+    pixels = (1, 1, 3, 64, 64)
+    log_scales = torch.tensor([-1.0, -7.0, -7.0]).view(1, 1, 3, 1, 1).expand(pixels)
+    ties = torch.tensor([20.0, -20.0, 0.0]).view(1, 1, 3, 1, 1).expand(pixels)
+    mixture = DiscretizedLogisticMixture(torch.zeros(1, 1, 64, 64), torch.zeros(pixels), log_scales, ties)
+    red, green, blue = mixture.sample(torch.Generator().manual_seed(0))[0].long()
+    assert red.double().std() > 40
+    assert (green - red).abs().max() <= 2
+    assert (blue - (255 - red)).abs().max() <= 2
+
+
+def test_parameters_are_read_in_the_order_logits_means_log_scales_coefficients():
+    params = torch.arange(20.0).view(1, 20, 1, 1) / 10
+    mixture = DiscretizedLogisticMixture.from_params(params)
+    assert mixture.logits.flatten().tolist() == params.flatten()[:2].tolist()
+    assert torch.equal(mixture.means.flatten(), params.flatten()[2:8])  # red, green, blue of the first component, then …
+    assert torch.equal(mixture.log_scales.flatten(), params.flatten()[8:14])
+    assert torch.equal(mixture.coefficients.flatten(), params.flatten()[14:].tanh())
+    assert [DiscretizedLogisticMixture.parameter_count(c, 10) for c in (1, 2, 3)] == [30, 60, 100]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_parameters_are_scored_in_float32(dtype):
+    params = torch.randn(1, 20, 4, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    images = torch.randint(256, (1, 3, 4, 4), generator=torch.Generator().manual_seed(1))
+    scored = DiscretizedLogisticMixture.from_params(params).log_prob(images)
+    assert scored.dtype == torch.float32
+    assert torch.equal(scored, DiscretizedLogisticMixture.from_params(params.float()).log_prob(images))
+
+
+def test_double_precision_parameters_stay_in_double():
+    params = torch.zeros(1, 20, 2, 2, dtype=torch.float64)
+    images = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
+    assert DiscretizedLogisticMixture.from_params(params).log_prob(images).dtype == torch.float64
 
 
 def test_bad_input_is_named():
@@ -140,10 +366,55 @@ def test_bad_input_is_named():
         mixture.log_prob(torch.zeros(1, 3, 2, 2))
     with pytest.raises(ValueError, match=r"0\.\.7, got values from 0 to 9"):
         mixture.log_prob(torch.tensor([0, 9, 0, 0]).view(1, 1, 2, 2).expand(1, 3, 2, 2))
-    with pytest.raises(ValueError, match="multiple of 10 parameters"):
-        DiscretizedLogisticMixture.from_params(torch.zeros(1, 21, 2, 2))
+    for kind in (torch.bool, torch.float16):
+        with pytest.raises(ValueError, match=f"integers.* got {kind}"):
+            mixture.log_prob(torch.zeros(1, 3, 2, 2, dtype=kind))
+    with pytest.raises(ValueError, match="got values from -1 to -1"):
+        mixture.log_prob(torch.full((1, 3, 2, 2), -1))
+    with pytest.raises(ValueError, match=r"0\.\.255, got values from 256 to 256"):
+        random_mixture().log_prob(torch.full((1, 3, 2, 2), 256))
+    for count, channels in [(21, 3), (0, 3), (10, 1)]:
+        with pytest.raises(ValueError, match=rf"multiple of {(3, 10)[channels == 3]} parameters.* got {count}"):
+            DiscretizedLogisticMixture.from_params(torch.zeros(1, count, 2, 2), channels)
+    with pytest.raises(ValueError, match="levels must be at least 2, got 1"):
+        random_mixture(levels=1)
+    with pytest.raises(ValueError, match="logits"):
+        DiscretizedLogisticMixture(torch.zeros(1, 3, 4, 4), *torch.zeros(2, 1, 2, 1, 4, 4))
+    with pytest.raises(ValueError, match="log_scales"):
+        DiscretizedLogisticMixture(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 1, 4, 4), torch.zeros(1, 2, 3, 4, 4))
     with pytest.raises(ValueError, match="coefficients"):
         DiscretizedLogisticMixture(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 3, 4, 4), torch.zeros(1, 2, 3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"coefficients": None}, r"coefficients must have shape \(1, 2, 3, 4, 4\) .* got None"),
+        ({"coefficients": torch.zeros(1, 2, 2, 4, 4)}, r"coefficients must have shape"),
+        ({"logits": torch.zeros(1, 3, 4, 4)}, r"logits must have shape \(1, 2, 4, 4\) .* got \(1, 3, 4, 4\)"),
+        ({"log_scales": torch.zeros(1, 2, 3, 4, 5)}, r"log_scales must have shape"),
+        (
+            {"means": torch.zeros(1, 2, 1, 4, 4), "log_scales": torch.zeros(1, 2, 1, 4, 4)},
+            r"coefficients .* None to go with",
+        ),
+    ],
+)
+def test_parameters_that_do_not_fit_together_are_named(changes, named):
+    fitting = {
+        "logits": torch.zeros(1, 2, 4, 4),
+        "means": torch.zeros(1, 2, 3, 4, 4),
+        "log_scales": torch.zeros(1, 2, 3, 4, 4),
+        "coefficients": torch.zeros(1, 2, 3, 4, 4),
+    }
+    DiscretizedLogisticMixture(**fitting)
+    with pytest.raises(ValueError, match=named):
+        DiscretizedLogisticMixture(**{**fitting, **changes})
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_no_images_have_no_scores(dtype):
+    mixture = DiscretizedLogisticMixture.from_params(torch.zeros(0, 10, 2, 2))
+    assert mixture.log_prob(torch.zeros(0, 3, 2, 2, dtype=dtype)).shape == (0, 2, 2)
 
 
 def test_one_component_is_the_textbooks_logistic_cut_into_bins():

@@ -4,6 +4,8 @@ import itertools
 
 import matplotlib as mpl
 import pytest
+import torch
+from matplotlib.figure import Figure
 
 from pixelcnn_edu import style
 
@@ -49,3 +51,28 @@ def test_use_style_sets_the_defaults_and_can_be_called_twice():
         assert mpl.rcParams["image.interpolation"] == "nearest"  # a pixel is a pixel
         cycle = [entry["color"] for entry in mpl.rcParams["axes.prop_cycle"]]
         assert cycle == [getattr(style, name) for name in COLORS[:5]]
+
+
+def test_a_drawn_field_marks_the_pixel_and_each_earlier_one_that_it_misses():
+    field = torch.zeros(4, 5, dtype=torch.float64)
+    field[0, 1], field[1, :3], field[2, 0] = 1e-9, 0.5, 1.0
+    figure = Figure()
+    ax = figure.subplots()
+    style.draw_field(ax, field, 2, 1)
+    pixel, crosses = ax.lines
+    assert (pixel.get_xdata().tolist(), pixel.get_ydata().tolist()) == ([1], [2])
+    missed = {(int(i), int(j)) for i, j in zip(crosses.get_ydata(), crosses.get_xdata(), strict=True)}
+    assert missed == {(0, 0), (0, 2), (0, 3), (0, 4), (1, 3), (1, 4)}
+    shown = ax.images[0].get_array()
+    assert (shown.mask == (field == 0).numpy()).all()
+    assert shown.max() == shown[2, 0] == 0  # the strongest is the brightest
+    assert shown.min() == shown[0, 1] == -3  # three decades, then no darker
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["the pixel to predict", "earlier, but unseen"]
+
+
+def test_a_field_that_sees_nothing_can_be_drawn_and_crosses_can_be_left_out():
+    ax = Figure().subplots()
+    style.draw_field(ax, torch.zeros(3, 3, dtype=torch.float64), 0, 0, legend=False, crosses=False)
+    assert len(ax.lines) == 1
+    assert ax.get_legend() is None
+    assert ax.images[0].get_array().mask.all()

@@ -1,7 +1,10 @@
 """Training does what it says, records it, and goes on from where it stopped as if it never had."""
 
+import copy
+import itertools
 import json
 import math
+import signal
 
 import pytest
 import torch
@@ -9,10 +12,11 @@ from oracles import random_bytes, tiny
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 import pixelcnn_edu.training
-from pixelcnn_edu import PixelCNNpp, Training, evaluate, fit
-from pixelcnn_edu.runs import read_run
+from pixelcnn_edu import PixelCNNpp, Training, evaluate, fit, to_model
+from pixelcnn_edu.runs import RunFolder, read_run
 from pixelcnn_edu.training import bits_per_image
 
 IMAGES = random_bytes(20, 3, 8, 8)
@@ -50,6 +54,95 @@ def test_a_continued_run_equals_a_straight_one(tmp_path):
     for key in a["optimizer"]["state"]:
         for name, moment in a["optimizer"]["state"][key].items():
             assert torch.equal(moment, b["optimizer"]["state"][key][name])
+
+
+def test_a_run_may_be_continued_at_any_step_and_made_longer(tmp_path):
+    straight, lines = run(15, tmp_path / "straight", record_every=3)
+    for steps in (3, 6, 15):
+        continued, parts = run(steps, tmp_path / "parts", record_every=3)
+    assert same(straight, continued)
+    assert without_seconds(parts) == without_seconds(lines)
+    assert read_run(tmp_path / "parts").training["steps"] == 15
+
+
+def test_a_finished_run_is_not_trained_further_and_not_made_shorter(tmp_path):
+    first, lines = run(6, tmp_path)
+    again, same_lines = run(6, tmp_path)
+    assert same(first, again)
+    assert same_lines == lines
+    with pytest.raises(ValueError, match="6 steps"):
+        run(4, tmp_path)
+    assert read_run(tmp_path).training["steps"] == 6
+
+
+def test_the_data_dependent_initialisation_happens_once_and_on_the_first_images_alone(tmp_path, monkeypatch):
+    seen, init = [], pixelcnn_edu.training.data_dependent_init
+    monkeypatch.setattr(
+        pixelcnn_edu.training, "data_dependent_init", lambda model, x, labels: seen.append(x) or init(model, x, labels)
+    )
+    run(5, tmp_path, init_images=7)
+    run(10, tmp_path, init_images=7)
+    assert [len(x) for x in seen] == [7]
+    assert any(torch.equal(seen[0][0], to_model(image)) for image in IMAGES)
+
+
+# Where a key press can strike: in the network, between Adam's step and the average's, in the test, in the writing.
+STRIKES = {
+    "in the network": (PixelCNNpp, "log_prob", 9),
+    "before the average": (AveragedModel, "update_parameters", 7),
+    "at the last step": (AveragedModel, "update_parameters", 12),
+    "in a test": (pixelcnn_edu.training, "evaluate", 1),
+    "in the last test": (pixelcnn_edu.training, "evaluate", 3),
+    "in the writing": (RunFolder, "save", 1),
+    "in the last writing": (RunFolder, "save", 3),
+}
+
+
+@pytest.mark.parametrize("strike", STRIKES)
+def test_ctrl_c_may_be_pressed_at_any_moment(tmp_path, monkeypatch, strike):
+    """A real signal, at the n-th call of some function: the continued run must equal the straight one in all it records."""
+    straight, lines = run(12, tmp_path / "straight")
+    handler = signal.getsignal(signal.SIGINT)
+    owner, name, number = STRIKES[strike]
+    function, calls = getattr(owner, name), []
+
+    def struck(*arguments, **keywords):
+        calls.append(None)
+        if len(calls) == number:
+            signal.raise_signal(signal.SIGINT)
+        return function(*arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, struck)
+        run(12, tmp_path / "parts")
+    assert len(calls) >= number
+    assert signal.getsignal(signal.SIGINT) is handler
+    continued, parts = run(12, tmp_path / "parts")
+    assert same(straight, continued)
+    assert without_seconds(parts) == without_seconds(lines)
+    assert read_run(tmp_path / "parts").environment["finished"] is True
+    assert (tmp_path / "parts" / "weights.safetensors").read_bytes() == (
+        tmp_path / "straight" / "weights.safetensors"
+    ).read_bytes()
+
+
+def test_ctrl_c_without_a_folder_gives_back_what_there_is(monkeypatch, capsys):
+    bits = PixelCNNpp.bits_per_dim
+
+    def interrupted(model, images, labels=None):
+        if interrupted.calls == 7:
+            raise KeyboardInterrupt
+        interrupted.calls += 1
+        return bits(model, images, labels)
+
+    interrupted.calls = 0
+    monkeypatch.setattr(PixelCNNpp, "bits_per_dim", interrupted)
+    torch.manual_seed(0)
+    settings = Training(steps=20, batch_size=4, record_every=5)
+    model, lines = fit(PixelCNNpp(tiny()), IMAGES, training=settings, device="cpu", progress=False)
+    assert [line["step"] for line in lines] == [5]
+    assert not model.training
+    assert "stopped at step 7 of 20" in capsys.readouterr().out
 
 
 def test_ctrl_c_loses_nothing(tmp_path, monkeypatch):
@@ -131,6 +224,17 @@ def test_a_folder_that_cannot_be_written_is_named_before_training(tmp_path):
         run(5, tmp_path / "file" / "run")
 
 
+def test_a_folder_that_cannot_be_used_is_refused_before_the_model_is_touched(tmp_path):
+    (tmp_path / "file").write_text("")
+    run(5, tmp_path / "taken")
+    model = PixelCNNpp(tiny())
+    before = copy.deepcopy(model.state_dict())
+    for out, error in {"file/run": OSError, "taken": ValueError}.items():
+        with pytest.raises(error):
+            fit(model, IMAGES, training=Training(steps=5), out=tmp_path / out, device="cpu", progress=False)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
 def test_a_finished_run_can_be_read_and_its_weights_loaded(tmp_path):
     averaged, lines = run(5, tmp_path)
     record = read_run(tmp_path)
@@ -194,7 +298,229 @@ def test_pure_noise_cannot_be_brought_below_eight_bits():
     assert evaluate(model, random_bytes(400, 3, 8, 8, seed=3)) > 8 - 0.001
 
 
-@pytest.mark.parametrize(("name", "value"), [("steps", 0), ("batch_size", 0), ("learning_rate", 0.0), ("ema_decay", 1.5)])
+@pytest.mark.parametrize(("levels", "bits"), [(2, 1), (8, 3), (256, 8)])
+def test_a_uniform_guess_among_levels_costs_their_logarithm(levels, bits):
+    """In a stub, and for two levels in the model itself: a logistic about the middle gives half to each."""
+    images = random_bytes(5, 1, 4, 4, levels=levels)
+    assert evaluate(UniformAmong(levels), images) == pytest.approx(bits, abs=1e-9)
+    if levels == 2:
+        model = PixelCNNpp(tiny(image_shape=(1, 4, 4), levels=2))
+        with torch.no_grad():
+            for p in model.to_params.parameters():
+                p.zero_()
+            model.to_params.parametrizations.weight.original1.fill_(1)  # a direction; its length is 0
+        assert evaluate(model, images) == pytest.approx(1, abs=1e-6)
+
+
+class UniformAmong(Uniform):
+    """Gives every one of some levels the same probability."""
+
+    def __init__(self, levels):
+        super().__init__()
+        self.levels = levels
+
+    def log_prob(self, images, labels=None):
+        return torch.full((len(images),), -images[0].numel() * math.log(self.levels), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("steps", [7, 10])
+def test_the_record_has_a_line_every_so_often_and_one_at_the_end(tmp_path, steps):
+    _, lines = run(steps, tmp_path, record_every=4, test_images=3)
+    assert [line["step"] for line in lines] == [s for s in range(1, steps + 1) if s % 4 == 0 or s == steps]
+    assert [line["images"] for line in lines] == [4 * line["step"] for line in lines]
+    assert [line["test_images"] for line in lines] == [3] * (len(lines) - 1) + [10]
+    assert all(0 < a["seconds"] <= b["seconds"] for a, b in itertools.pairwise(lines))
+    metrics = read_run(tmp_path).metrics
+    for name, column in metrics.items():
+        assert column.tolist() == pytest.approx([line[name] for line in lines], rel=1e-4)
+
+
+def test_the_training_number_is_the_mean_since_the_last_line(monkeypatch):
+    losses, update = [], pixelcnn_edu.training._State.update
+    monkeypatch.setattr(
+        pixelcnn_edu.training._State, "update", lambda state, loss: losses.append(loss.item()) or update(state, loss)
+    )
+    _, lines = run(7, record_every=3)
+    expected = [sum(losses[a:b]) / (b - a) for a, b in [(0, 3), (3, 6), (6, 7)]]
+    assert [line["train_bits_per_dim"] for line in lines] == pytest.approx(expected)
+
+
+def test_without_test_images_the_record_says_nothing_of_them(tmp_path):
+    settings = Training(steps=2, batch_size=4, record_every=1)
+    _, lines = fit(PixelCNNpp(tiny()), IMAGES, training=settings, out=tmp_path, device="cpu", progress=False)
+    assert "test_bits_per_dim" not in lines[0]
+    assert all(math.isnan(value) for value in read_run(tmp_path).metrics["test_bits_per_dim"])
+
+
+def test_training_learns_and_changes_the_model_given():
+    torch.manual_seed(0)
+    model = PixelCNNpp(tiny(filters=8))
+    flat = (IMAGES // 64 + 100).to(torch.uint8)
+    before = [p.clone() for p in model.parameters()]
+    settings = Training(steps=60, batch_size=10, record_every=20, ema_decay=0.9, learning_rate=5e-3)
+    averaged, lines = fit(model, flat, training=settings, device="cpu", progress=False)
+    assert lines[-1]["train_bits_per_dim"] < lines[0]["train_bits_per_dim"] - 1
+    assert not any(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert averaged is not model
+    assert not averaged.training
+    assert not same(model, averaged)
+
+
+def test_the_same_seed_trains_the_same_model_and_another_seed_another():
+    (first, _), (again, _), (other, _) = run(4), run(4), run(4, seed=1)
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_training_leaves_the_random_state_alone():
+    torch.manual_seed(0)
+    model = PixelCNNpp(tiny(dropout=0.5))
+    before = torch.get_rng_state()
+    fit(model, IMAGES, training=Training(steps=3, batch_size=4), test=TEST, device="cpu", progress=False)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_labels_stay_with_their_images(monkeypatch):
+    """Each image is of one brightness, its label; whatever batch comes, they must agree."""
+    images = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(20, 3, 8, 8)
+    bits, seen = PixelCNNpp.bits_per_dim, []
+
+    def watched(model, images, labels=None):
+        assert torch.equal(images[:, 0, 0, 0].long(), labels)
+        seen.extend(labels.tolist())
+        return bits(model, images, labels)
+
+    monkeypatch.setattr(PixelCNNpp, "bits_per_dim", watched)
+    labels = torch.arange(20)
+    settings = Training(steps=7, batch_size=6, record_every=3, init_images=30)
+    fit(PixelCNNpp(tiny(classes=20)), images, labels, settings, images, labels, device="cpu", progress=False)
+    assert set(seen) == set(range(20))
+
+
+def test_a_class_conditional_run_samples_its_classes(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        pixelcnn_edu.training, "sample", lambda model, count, labels, **_: asked.append(labels) or IMAGES[:count]
+    )
+    settings = Training(steps=1, batch_size=4)
+    labels = torch.arange(20) % 3
+    fit(PixelCNNpp(tiny(classes=3)), IMAGES, labels, settings, out=tmp_path, device="cpu", progress=False)
+    assert asked[0].tolist() == [n % 3 for n in range(16)]
+
+
+def test_every_step_has_its_own_images_and_its_own_dropout(monkeypatch):
+    bits, seen, seeds = PixelCNNpp.bits_per_dim, [], []
+
+    def watched(model, images, labels=None):
+        seen.extend(images[:, 0, 0, 0].tolist())
+        seeds.append(torch.initial_seed())
+        return bits(model, images, labels)
+
+    monkeypatch.setattr(PixelCNNpp, "bits_per_dim", watched)
+    images = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(20, 3, 8, 8)
+    for seed in (0, 1):
+        settings = Training(steps=5, batch_size=4, seed=seed)
+        fit(PixelCNNpp(tiny(dropout=0.5)), images, training=settings, device="cpu", progress=False)
+    assert sorted(seen[:20]) == sorted(seen[20:]) == list(range(20))
+    assert seen[:20] != seen[20:]
+    assert len(set(seeds)) == 10
+
+
+def test_a_batch_larger_than_the_data_runs_through_several_epochs():
+    batch, labels = pixelcnn_edu.training._batch(torch.arange(3), torch.arange(3) + 10, 8, 2, 0, torch.device("cpu"))
+    assert batch.bincount().tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])
+    assert torch.equal(labels, batch + 10)
+
+
+def test_mixed_precision_trains_nearly_the_same_and_scores_in_float32():
+    _, lines = run(5)
+    _, mixed = run(5, mixed_precision=True)
+    assert mixed[-1]["train_bits_per_dim"] == pytest.approx(lines[-1]["train_bits_per_dim"], rel=0.02)
+    averaged, _ = run(1, mixed_precision=True)
+    assert all(p.dtype == torch.float32 for p in averaged.parameters())
+
+
+@pytest.mark.parametrize("trouble", ["nan", "inf"])
+def test_a_loss_that_explodes_later_keeps_what_was_recorded(tmp_path, monkeypatch, trouble):
+    run(5, tmp_path)
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    bits = PixelCNNpp.bits_per_dim
+    calls = iter(range(100))
+
+    def explodes(model, images, labels=None):
+        return bits(model, images, labels) * (float(trouble) if next(calls) == 2 else 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PixelCNNpp, "bits_per_dim", explodes)
+        with pytest.raises(
+            FloatingPointError, match=rf"the loss is {trouble} at step 7; .* up to step 5 is kept.*learning_rate"
+        ):
+            run(10, tmp_path)
+    after = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert after["step"] == 5
+    assert all(torch.equal(kept["model"][name], after["model"][name]) for name in kept["model"])
+    straight, _ = run(10)
+    assert same(straight, run(10, tmp_path)[0])
+
+
+def test_evaluation_leaves_the_model_as_it_was_even_if_it_fails():
+    model = PixelCNNpp(tiny(dropout=0.5))
+    before = copy.deepcopy(model.state_dict())
+    evaluate(model, TEST)
+    with pytest.raises(ValueError, match="built for images"):
+        evaluate(model, random_bytes(2, 3, 16, 16))
+    assert model.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert evaluate(model, TEST) == evaluate(model, TEST)  # no dropout in it
+
+
+def test_bits_per_image_are_the_models_own_in_order():
+    model = PixelCNNpp(tiny(classes=2)).eval()
+    labels = torch.arange(10) % 2
+    bits = bits_per_image(model, TEST, labels, batch_size=4)
+    assert bits.dtype == torch.float64
+    assert not bits.requires_grad
+    torch.testing.assert_close(bits.float(), model.bits_per_dim(TEST, labels).detach())
+    assert evaluate(model, TEST, labels) == pytest.approx(bits.mean().item())
+
+
+def test_a_loaded_checkpoints_settings_continue_the_run(tmp_path):
+    """Settings that went through the record's JSON are still the same settings."""
+    run(5, tmp_path)
+    record = read_run(tmp_path)
+    settings = Training(**record.training)
+    assert settings == Training(**{**record.training, "betas": (0.95, 0.9995)})
+    fit(PixelCNNpp(record.config), IMAGES, training=settings, test=TEST, out=tmp_path, device="cpu", progress=False)
+
+
+def test_what_does_not_fit_together_is_said_before_training_starts(tmp_path):
+    model, settings = PixelCNNpp(tiny(classes=3)), Training(steps=2)
+    labels = torch.arange(20) % 3
+    for words, arguments in {
+        "20 images need as many labels, got 19": {"labels": labels[:19]},
+        "10 test images need as many labels, got 11": {"labels": labels, "test": TEST, "test_labels": labels[:11]},
+        "no images to test on": {"labels": labels, "test": TEST[:0], "test_labels": labels[:0]},
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            fit(model, IMAGES, training=settings, out=tmp_path / "run", device="cpu", progress=False, **arguments)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("ema_decay", 1.5),
+        ("learning_rate_decay", -0.1),
+        ("init_images", 0),
+        ("record_every", 0),
+        ("test_images", 0),
+    ],
+)
 def test_settings_that_make_no_training_are_refused(name, value):
     with pytest.raises(ValueError, match=name):
         Training(**{name: value})
