@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-__all__ = ["GatedResNet", "concat_elu", "data_dependent_init", "normalized"]
+__all__ = ["GatedResNet", "concat_elu", "data_dependent_init", "in_mode", "normalized"]
 
 
 def concat_elu(x):
@@ -29,6 +29,17 @@ def normalized(conv, init_scale=1.0):
     weight_norm(conv, dim=out_axis)
     conv.init_scale = init_scale
     return conv
+
+
+@contextlib.contextmanager
+def in_mode(model, training):
+    """Inside, the model trains (dropout on) or is evaluated; afterwards, and after a failure, it is as before."""
+    was_training = model.training
+    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 @contextlib.contextmanager
@@ -67,13 +78,8 @@ def data_dependent_init(model, x, labels=None):
     """
     if not torch.isfinite(x).all():
         raise ValueError("the batch for data-dependent initialisation holds NaN or infinite values")
-    was_training = model.training
-    model.train()
-    try:
-        with _rescaling(model):
-            model(x, labels)
-    finally:
-        model.train(was_training)
+    with in_mode(model, training=True), _rescaling(model):
+        model(x, labels)
 
 
 class GatedResNet(nn.Module):

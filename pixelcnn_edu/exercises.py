@@ -53,7 +53,7 @@ def _visible_weights(answer):
         return "you have the types swapped: A hides the pixel itself, B shows it"
     if all(got[k, "A"] == got[k, "B"] for k in (3, 5, 7)):
         return "your A and your B agree, but they differ by one weight: the centre (section 2.2)"
-    if all(got[k, kind] == k * (k // 2) for k in (3, 5, 7) for kind in "A"):
+    if all(got[k, "A"] == k * (k // 2) for k in (3, 5, 7)):
         return "you count the rows above but not the pixels to the left in the pixel's own row (section 2.2)"
     wrong = next(key for key in right if got[key] != right[key])
     return f"a {wrong[0]}x{wrong[0]} kernel of type {wrong[1]} does not keep {got[wrong]} weights; draw it and count"
@@ -80,10 +80,10 @@ def _blind_spot_size(answer):
     )
 
 
-def _masked(*types, kernel=3):
-    """A stack of masked convolutions of these types, one channel, every visible weight above 0."""
+def _masked(*types):
+    """A stack of masked 3x3 convolutions of these types, one channel, every visible weight above 0."""
     generator = torch.Generator().manual_seed(0)
-    layers = [MaskedConv2d(1, 1, kernel, kind) for kind in types]
+    layers = [MaskedConv2d(1, 1, 3, kind) for kind in types]
     for layer in layers:
         layer.weight.data = torch.rand(layer.weight.shape, generator=generator) + 0.5
     return nn.Sequential(*layers)

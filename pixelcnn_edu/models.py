@@ -20,7 +20,7 @@ from pixelcnn_edu.causal import (
 from pixelcnn_edu.data import to_model
 from pixelcnn_edu.likelihoods import DiscretizedLogisticMixture
 
-__all__ = ["Config", "PixelCNNpp"]
+__all__ = ["Config", "PixelCNNpp", "double", "halve"]
 
 SCALES = 3  # resolutions in the network: full, half and a quarter
 
@@ -125,6 +125,20 @@ class Resize(nn.Module):
         return self.vertical(vertical), self.horizontal(horizontal)
 
 
+def halve(config):
+    """The layer that leads to the next coarser resolution; without downsampling, to another layer of the same."""
+    f, stride = config.filters, 2 if config.downsampling else 1
+    return Resize(DownShiftedConv2d(f, f, stride=stride), DownRightShiftedConv2d(f, f, stride=stride))
+
+
+def double(config):
+    """The layer that leads back up from what `halve` made."""
+    f = config.filters
+    if config.downsampling:
+        return Resize(DownShiftedConvTranspose2d(f, f), DownRightShiftedConvTranspose2d(f, f))
+    return Resize(DownShiftedConv2d(f, f), DownRightShiftedConv2d(f, f))
+
+
 class PixelCNNpp(nn.Module):
     """PixelCNN++: from an image to the distribution of each of its pixels given the pixels before it.
 
@@ -151,24 +165,12 @@ class PixelCNNpp(nn.Module):
             # The way down has one block more at each finer scale: the twin of the layer that led up to that scale.
             down += [TwoStreams(config, stored=config.shortcuts) for _ in range(config.blocks + (scale > 0))]
             if scale < SCALES - 1:
-                up.append(self._halve(config))
-                down.append(self._double(config))
+                up.append(halve(config))
+                down.append(double(config))
         self.up, self.down = nn.ModuleList(up), nn.ModuleList(down)
 
         parameters = DiscretizedLogisticMixture.parameter_count(channels, config.mixtures)
         self.to_params = normalized(nn.Conv2d(filters, parameters, 1))
-
-    @staticmethod
-    def _halve(config):
-        f, stride = config.filters, 2 if config.downsampling else 1
-        return Resize(DownShiftedConv2d(f, f, stride=stride), DownRightShiftedConv2d(f, f, stride=stride))
-
-    @staticmethod
-    def _double(config):
-        f = config.filters
-        if config.downsampling:
-            return Resize(DownShiftedConvTranspose2d(f, f), DownRightShiftedConvTranspose2d(f, f))
-        return Resize(DownShiftedConv2d(f, f), DownRightShiftedConv2d(f, f))
 
     def streams(self, x, labels=None):
         """The two streams' last features, before the output layer: x (N, C, H, W) -> two of (N, F, H, W)."""

@@ -4,6 +4,7 @@ import torch
 from torch.nn.utils import parametrize
 from tqdm.auto import tqdm
 
+from pixelcnn_edu.blocks import in_mode
 from pixelcnn_edu.data import to_model
 from pixelcnn_edu.likelihoods import DiscretizedLogisticMixture
 
@@ -26,16 +27,11 @@ def sample(model, count, labels=None, seed=0, progress=True):
     generator = torch.Generator(device).manual_seed(seed)
     dtype = torch.uint8 if levels <= 256 else torch.int64
     images = torch.zeros(count, channels, height, width, dtype=dtype, device=device)
-    was_training = model.training
-    model.eval()
-    try:
-        with parametrize.cached():  # the normalised weights are the same at every pass
-            for position in tqdm(range(height * width), unit="pixel", disable=not progress):
-                row, column = divmod(position, width)
-                x = to_model(images, levels).to(parameter.dtype)
-                params = model(x, labels)[:, :, row : row + 1, column : column + 1]  # (N, P, 1, 1)
-                pixel = DiscretizedLogisticMixture.from_params(params, channels, levels)
-                images[:, :, row, column] = pixel.sample(generator)[:, :, 0, 0]
-    finally:
-        model.train(was_training)
+    with in_mode(model, training=False), parametrize.cached():  # the normalised weights are the same at every pass
+        for position in tqdm(range(height * width), unit="pixel", disable=not progress):
+            row, column = divmod(position, width)
+            x = to_model(images, levels).to(parameter.dtype)
+            params = model(x, labels)[:, :, row : row + 1, column : column + 1]  # (N, P, 1, 1)
+            pixel = DiscretizedLogisticMixture.from_params(params, channels, levels)
+            images[:, :, row, column] = pixel.sample(generator)[:, :, 0, 0]
     return images

@@ -12,7 +12,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from pixelcnn_edu.blocks import data_dependent_init
+from pixelcnn_edu.blocks import data_dependent_init, in_mode
 from pixelcnn_edu.data import to_model
 from pixelcnn_edu.runs import RunFolder
 from pixelcnn_edu.sampling import sample
@@ -71,8 +71,8 @@ def fit(model, images, labels=None, training=None, test=None, test_labels=None, 
     the same run is continued as if it had never stopped. Ctrl-C ends training early and loses nothing; the record says that
     the run is not finished. `device` is "cuda" where there is a GPU, else "cpu"; `training` defaults to `Training()`.
 
-    Raises ValueError where there are no images and for a checkpoint of another configuration, OSError where the folder
-    cannot be written, and FloatingPointError where the loss is no longer a number. Explained in chapter 10.
+    Raises ValueError where images are missing or do not match their labels and for a folder with another run, OSError where
+    the folder cannot be written, and FloatingPointError where the loss is no longer a number. Explained in chapter 10.
     """
     training = training or Training()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -98,10 +98,7 @@ def fit(model, images, labels=None, training=None, test=None, test_labels=None, 
         while True:
             finished = state.step == training.steps
             if state.line_is_due:
-                chosen = slice(None if finished else training.test_images)
-                state.record(
-                    test if test is None else test[chosen], test_labels if test_labels is None else test_labels[chosen]
-                )
+                state.record(test, test_labels, None if finished else training.test_images)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in state.lines[-1].items() if "bits" in name})
                 if folder:
                     folder.save(state.state_dict(), finished)
@@ -172,13 +169,14 @@ class _State:
         due = self.step == self.training.steps or self.step % self.training.record_every == 0
         return due and self.step > recorded
 
-    def record(self, test, test_labels):
-        """Add a line to the record; the averaged weights are what is tested."""
+    def record(self, test, test_labels, count):
+        """Add a line to the record; what is tested are the averaged weights, on the first `count` images, None for all."""
         line = {"step": self.step, "images": self.step * self.training.batch_size}
         line["train_bits_per_dim"] = sum(self.losses) / len(self.losses)
         if test is not None:
-            line["test_bits_per_dim"] = evaluate(self.average.module, test, test_labels)
-            line["test_images"] = len(test)
+            labels = None if test_labels is None else test_labels[:count]
+            line["test_bits_per_dim"] = evaluate(self.average.module, test[:count], labels)
+            line["test_images"] = len(test[:count])
         line["seconds"] = self.seconds
         with _interrupts_wait():
             self.lines.append(line)
@@ -247,14 +245,10 @@ def bits_per_image(model, images, labels=None, batch_size=100):
     if not len(images):
         raise ValueError("there are no images to evaluate")
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     bits = []
-    try:
+    with in_mode(model, training=False):
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             part_labels = None if labels is None else labels[part].to(device)
             bits.append(model.bits_per_dim(images[part].to(device), part_labels).double().cpu())
-    finally:
-        model.train(was_training)
     return torch.cat(bits)

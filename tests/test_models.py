@@ -236,7 +236,6 @@ def test_every_parameter_gets_a_gradient(changes):
     images, labels = torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8), torch.arange(6) % 3
     model.bits_per_dim(images, labels if "classes" in changes else None).mean().backward()
     dead = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    # With no short-cuts nothing reads the vertical stream's very last block but the horizontal one beside it.
     assert dead == []
     torch.optim.Adam(model.parameters()).step()
     model.zero_grad()

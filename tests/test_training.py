@@ -275,16 +275,16 @@ def test_bits_do_not_depend_on_the_batch_size():
 
 
 class Uniform(nn.Module):
-    """Gives every byte the probability 1/256."""
+    """Gives every one of some levels the same probability."""
 
-    def __init__(self):
+    def __init__(self, levels=256):
         super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
+        self.levels, self.unused = levels, nn.Parameter(torch.zeros(1))
 
     bits_per_dim = PixelCNNpp.bits_per_dim
 
     def log_prob(self, images, labels=None):
-        return torch.full((len(images),), -images[0].numel() * math.log(256), dtype=torch.float64)
+        return torch.full((len(images),), -images[0].numel() * math.log(self.levels), dtype=torch.float64)
 
 
 def test_a_uniform_guess_costs_exactly_eight_bits():
@@ -302,7 +302,7 @@ def test_pure_noise_cannot_be_brought_below_eight_bits():
 def test_a_uniform_guess_among_levels_costs_their_logarithm(levels, bits):
     """In a stub, and for two levels in the model itself: a logistic about the middle gives half to each."""
     images = random_bytes(5, 1, 4, 4, levels=levels)
-    assert evaluate(UniformAmong(levels), images) == pytest.approx(bits, abs=1e-9)
+    assert evaluate(Uniform(levels), images) == pytest.approx(bits, abs=1e-9)
     if levels == 2:
         model = PixelCNNpp(tiny(image_shape=(1, 4, 4), levels=2))
         with torch.no_grad():
@@ -310,17 +310,6 @@ def test_a_uniform_guess_among_levels_costs_their_logarithm(levels, bits):
                 p.zero_()
             model.to_params.parametrizations.weight.original1.fill_(1)  # a direction; its length is 0
         assert evaluate(model, images) == pytest.approx(1, abs=1e-6)
-
-
-class UniformAmong(Uniform):
-    """Gives every one of some levels the same probability."""
-
-    def __init__(self, levels):
-        super().__init__()
-        self.levels = levels
-
-    def log_prob(self, images, labels=None):
-        return torch.full((len(images),), -images[0].numel() * math.log(self.levels), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("steps", [7, 10])

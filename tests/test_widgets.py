@@ -80,8 +80,9 @@ def test_a_model_that_looks_ahead_is_shown_and_said_so():
 
 
 def test_a_model_that_does_not_fit_is_refused_at_once():
-    with pytest.raises(ValueError, match="cannot be asked"):
-        ReceptiveFieldExplorer(model=nn.Conv2d(3, 2, 3), image_shape=(1, 8, 8))
+    for misfit in (nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(1, 2, 3)):  # other channels; a smaller output
+        with pytest.raises(ValueError, match="cannot be asked"):
+            ReceptiveFieldExplorer(model=misfit, image_shape=(1, 8, 8))
 
 
 @pytest.fixture

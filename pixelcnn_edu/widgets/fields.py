@@ -9,16 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from pixelcnn_edu.blocks import normalized
-from pixelcnn_edu.causal import (
-    DownRightShiftedConv2d,
-    DownRightShiftedConvTranspose2d,
-    DownShiftedConv2d,
-    DownShiftedConvTranspose2d,
-    MaskedConv2d,
-    down_shift,
-    right_shift,
-)
-from pixelcnn_edu.models import Config, Resize, TwoStreams
+from pixelcnn_edu.causal import DownRightShiftedConv2d, DownShiftedConv2d, MaskedConv2d, down_shift, right_shift
+from pixelcnn_edu.models import Config, TwoStreams, double, halve
 
 __all__ = ["DEPTHS", "LEVELS", "NETWORKS", "SIZE", "TwoStreamStack", "fields", "masked_stack", "pack", "strength_levels"]
 
@@ -53,9 +45,7 @@ class TwoStreamStack(nn.Module):
         self.first_left = normalized(DownRightShiftedConv2d(1, f, (2, 1)))
         layers = [TwoStreams(config, stored=False) for _ in range(depth)]
         if downsampling:
-            halve = Resize(DownShiftedConv2d(f, f, stride=2), DownRightShiftedConv2d(f, f, stride=2))
-            double = Resize(DownShiftedConvTranspose2d(f, f), DownRightShiftedConvTranspose2d(f, f))
-            layers = [halve, *layers, double]
+            layers = [halve(config), *layers, double(config)]
         self.layers = nn.ModuleList(layers)
         self.last = TwoStreams(config, stored=True) if downsampling else None
 
@@ -107,7 +97,7 @@ def fields(network, depth):
 def strength_levels(field):
     """Strength in 15 logarithmic steps over three decades, 0 only for a gradient of exactly 0: uint8, shape of `field`.
 
-    The strongest value of each output pixel, the last axis but for one more, is step 15.
+    The strongest value along the last axis, which runs over the inputs of one output pixel, is step 15.
     """
     strength = np.asarray(field)
     top = np.maximum(strength.max(axis=-1, keepdims=True), np.finfo(float).tiny)

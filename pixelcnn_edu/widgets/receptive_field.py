@@ -29,7 +29,8 @@ class ReceptiveFieldExplorer(ipywidgets.VBox):
         self._shape = (image_shape or model.config.image_shape) if model is not None else None
         names = [*NETWORKS] + (["your model"] if model is not None else [])
         if model is not None:
-            self._own_field(0, 0)  # a model that does not fit is refused now, not at the first click
+            height, width = self._shape[1:]
+            self._own_field(height - 1, width - 1)  # a model that does not fit is refused now, not at the first click
         self.network = ipywidgets.Dropdown(options=names, value=names[-1 if model is not None else 0], description="network")
         self.depth = ipywidgets.IntSlider(value=DEPTHS[2], min=DEPTHS[0], max=DEPTHS[-1], description="depth")
         self.row = ipywidgets.IntSlider(value=SIZE // 2, min=0, max=SIZE - 1, description="row")
