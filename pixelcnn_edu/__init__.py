@@ -1,20 +1,26 @@
 """PixelCNN++ in PyTorch: the model that the book builds, whole."""
 
 from pixelcnn_edu import style
+from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import DataUnavailable, load_images, to_bytes, to_model
-from pixelcnn_edu.likelihoods import DiscretizedLogisticMixture
-from pixelcnn_edu.models import Config, PixelCNNpp
-from pixelcnn_edu.probes import receptive_field
+from pixelcnn_edu.likelihoods import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture
+from pixelcnn_edu.models import PixelCNN, PixelCNNpp, build
+from pixelcnn_edu.probes import bits_per_pixel, receptive_field
 from pixelcnn_edu.sampling import sample
 from pixelcnn_edu.training import Training, evaluate, fit
 
 __version__ = "0.1.0"
 __all__ = [
+    "Categorical",
     "Config",
     "DataUnavailable",
+    "DequantizedLogisticMixture",
     "DiscretizedLogisticMixture",
+    "PixelCNN",
     "PixelCNNpp",
     "Training",
+    "bits_per_pixel",
+    "build",
     "evaluate",
     "fit",
     "load_images",

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-__all__ = ["GatedResNet", "concat_elu", "data_dependent_init", "in_mode", "normalized"]
+__all__ = ["GatedResNet", "concat_elu", "data_dependent_init", "in_mode", "normalized", "seeded"]
 
 
 def concat_elu(x):
@@ -40,6 +40,14 @@ def in_mode(model, training):
         yield
     finally:
         model.train(was_training)
+
+
+@contextlib.contextmanager
+def seeded(seed, device):
+    """Draw from a stream of its own inside; outside, PyTorch's random state stays what it was."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ does: no weight is wasted. Derived in chapter 2.
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrize
 
 __all__ = [
     "DownRightShiftedConv2d",
@@ -16,6 +17,7 @@ __all__ = [
     "DownShiftedConvTranspose2d",
     "MaskedConv2d",
     "down_shift",
+    "mask_colors",
     "right_shift",
 ]
 
@@ -34,12 +36,12 @@ class MaskedConv2d(nn.Conv2d):
     """A convolution whose kernel is zero on everything that comes later in raster order.
 
     Type "A" also hides the pixel itself and belongs in the first layer, where the pixel is the thing to predict. Type "B"
-    shows it and belongs in all others, where that position already holds nothing but the past. With `colors` > 1 the
-    channels are split into that many equal groups, one a colour, and the pixel itself is visible where the input's colour
-    comes before the output's (A), or before or with it (B): red, then green, then blue.
+    shows it and belongs in all others, where that position already holds nothing but the past. With `colors` > 1 channel i
+    belongs to colour i mod `colors`, and the pixel itself is visible where the input's colour comes before the output's (A),
+    or before or with it (B): red, then green, then blue.
 
-    Maps (N, in_channels, H, W) to (N, out_channels, H, W). Raises ValueError for an even kernel, another type, or channels
-    that do not split. Source: van den Oord et al. 2016, section 3.4. Derived in chapter 2.
+    Maps (N, in_channels, H, W) to (N, out_channels, H, W). Raises ValueError for an even kernel, another type, or fewer
+    channels than colours. Source: van den Oord et al. 2016, section 3.4. Derived in chapters 2 and 3.
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, mask_type, colors=1, bias=True):
@@ -47,22 +49,47 @@ class MaskedConv2d(nn.Conv2d):
             raise ValueError(f"mask_type must be 'A' (first layer) or 'B' (every later layer), got {mask_type!r}")
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, so that the kernel has a centre; got {kernel_size}")
-        if in_channels % colors or out_channels % colors:
-            raise ValueError(f"{in_channels} input and {out_channels} output channels do not split into {colors} colors")
+        if min(in_channels, out_channels) < colors:
+            raise ValueError(f"{in_channels} input and {out_channels} output channels are too few for {colors} colors")
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
         centre = kernel_size // 2
         mask = torch.zeros_like(self.weight)
         mask[:, :, :centre] = 1  # the rows above
         mask[:, :, centre, :centre] = 1  # the pixels to the left
-        in_color = torch.arange(in_channels) * colors // in_channels
-        out_color = torch.arange(out_channels) * colors // out_channels
-        earlier = in_color[None, :] < out_color[:, None]  # (out_channels, in_channels)
-        same = in_color[None, :] == out_color[:, None]
-        mask[:, :, centre, centre] = (earlier | same if mask_type == "B" else earlier).to(mask.dtype)
+        colors_in, colors_out = (torch.arange(channels) % colors for channels in (in_channels, out_channels))
+        mask[:, :, centre, centre] = _sees(colors_in, colors_out, mask_type).to(mask.dtype)
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x):
         return self._conv_forward(x, self.weight * self.mask, self.bias)
+
+
+def _sees(colors_in, colors_out, mask_type):
+    """Which colour of the output may look at which of the input in the same pixel: bool (out_channels, in_channels)."""
+    earlier = colors_in[None, :] < colors_out[:, None]
+    return earlier | (colors_in[None, :] == colors_out[:, None]) if mask_type == "B" else earlier
+
+
+def mask_colors(conv, colors_in, colors_out, tap=(0, 0), mask_type="B"):
+    """Hide later colours at one tap of a convolution's kernel, the one that reads the pixel itself; return the convolution.
+
+    colors_in (in_channels,) and colors_out (out_channels,) are integers: each channel's colour, -1 for what every colour may
+    see. The rule is `MaskedConv2d`'s, and it holds from now on, whatever happens to the weights. Derived in chapter 5.
+    """
+    sees = _sees(colors_in, colors_out, mask_type)  # (out_channels, in_channels)
+    mask = torch.ones_like(conv.weight)  # (out, in, rows, columns), or (in, out, rows, columns) in a transposed convolution
+    mask[:, :, tap[0], tap[1]] = (sees.T if isinstance(conv, nn.ConvTranspose2d) else sees).to(mask.dtype)
+    parametrize.register_parametrization(conv, "weight", _Mask(mask))
+    return conv
+
+
+class _Mask(nn.Module):
+    def __init__(self, mask):
+        super().__init__()
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, weight):
+        return weight * self.mask
 
 
 class DownShiftedConv2d(nn.Conv2d):

@@ -4,8 +4,9 @@ import argparse
 
 import torch
 
+from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import load_images
-from pixelcnn_edu.models import Config, PixelCNNpp
+from pixelcnn_edu.models import PixelCNNpp
 from pixelcnn_edu.training import Training, fit
 
 __all__ = ["main"]

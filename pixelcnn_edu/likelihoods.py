@@ -1,6 +1,7 @@
 """What the network's numbers mean: probability distributions over the values a pixel can take.
 
-All of them speak as `torch.distributions` does: `log_prob` scores integers, `sample` draws them. Derived in chapter 4.
+All of them speak as `torch.distributions` does: `log_prob` scores integers, `sample` draws them, `mean` says what to expect.
+Derived in chapters 3 to 5.
 """
 
 import math
@@ -8,7 +9,9 @@ import math
 import torch
 import torch.nn.functional as F
 
-__all__ = ["DiscretizedLogisticMixture"]
+from pixelcnn_edu.logistic import log_bin
+
+__all__ = ["Categorical", "DequantizedLogisticMixture", "DiscretizedLogisticMixture", "SubPixels"]
 
 MINIMUM_LOG_SCALE = -7.0  # exp(-7) of the range -1..1 is 0.12 grey levels: narrower than any bin
 
@@ -63,8 +66,7 @@ class DiscretizedLogisticMixture:
         each = cls.parameter_count(channels, 1)
         if count == 0 or count % each:
             raise ValueError(f"{channels} channels need a multiple of {each} parameters a pixel, got {count}")
-        if params.dtype in (torch.float16, torch.bfloat16):  # a half-precision likelihood is off by up to 0.1 bits
-            params = params.float()
+        params = _at_least_float32(params).contiguous()  # channels-last, its arithmetic would take twice the time
         mixtures, pairs = count // each, channels * (channels - 1) // 2
         sizes = [mixtures, mixtures * channels, mixtures * channels, mixtures * pairs]
         logits, means, log_scales, coefficients = params.split(sizes, dim=1)
@@ -83,25 +85,21 @@ class DiscretizedLogisticMixture:
         With `per_channel`, log p(r), log p(g | r) and log p(b | r, g), which add up to the joint: (N, C, H, W).
         Raises ValueError for another shape, for anything but integers, and for values off the grid.
         """
-        self._check(images)
-        x = (images.to(self.means.dtype) * (2 / (self.levels - 1)) - 1).unsqueeze(1)  # (N, 1, C, H, W)
-        half_bin = 1 / (self.levels - 1)
-        inverse_scale = torch.exp(-self.log_scales)  # (N, K, C, H, W)
-        centred = x - self._conditional_means(x)
-        at_bottom = (images == 0).unsqueeze(1)  # (N, 1, C, H, W)
-        at_top = (images == self.levels - 1).unsqueeze(1)
-        # log[sigmoid(a) - sigmoid(b)] = log sigmoid(a) + log sigmoid(-b) + log(1 - exp(-(a - b))): three terms that are
-        # never positive, so nothing cancels. An edge bin is open to infinity: one sigmoid is then 1 and two terms vanish.
-        below_upper_edge = F.logsigmoid(inverse_scale * (centred + half_bin)).masked_fill(at_top, 0)
-        above_lower_edge = F.logsigmoid(-inverse_scale * (centred - half_bin)).masked_fill(at_bottom, 0)
-        width = _log1mexp(math.log(2 * half_bin) - self.log_scales).masked_fill(at_bottom | at_top, 0)
-        log_bins = below_upper_edge + above_lower_edge + width  # (N, K, C, H, W)
+        return self._mix(self._log_bins(images), per_channel).clamp(max=0)  # certainty may come out as 1 + 2e-7
+
+    def _log_bins(self, images):
+        """Each component's log-probability of each channel, given the earlier channels: (N, C, H, W) -> (N, K, C, H, W)."""
+        x = self._centres(images)  # (N, 1, C, H, W)
+        edge = ((images == 0).to(x.dtype) - (images == self.levels - 1).to(x.dtype)).unsqueeze(1)  # (N, 1, C, H, W)
+        return log_bin(x - self._conditional_means(x), self.log_scales, 1 / (self.levels - 1), edge)
+
+    def _mix(self, log_bins, per_channel):
+        """Sum over components: (N, K, C, H, W) -> (N, H, W), or (N, C, H, W) with each channel given those before it."""
         log_weights = F.log_softmax(self.logits, dim=1)  # (N, K, H, W)
         if not per_channel:
-            # The clamp undoes rounding: a sum over components that are all certain may come out as 1 + 2e-7.
-            return torch.logsumexp(log_weights + log_bins.sum(dim=2), dim=1).clamp(max=0)  # (N, H, W)
+            return torch.logsumexp(log_weights + log_bins.sum(dim=2), dim=1)
         joint = torch.logsumexp(log_weights.unsqueeze(2) + log_bins.cumsum(dim=2), dim=1)  # (N, C, H, W)
-        return torch.cat([joint[:, :1], joint[:, 1:] - joint[:, :-1]], dim=1).clamp(max=0)
+        return torch.cat([joint[:, :1], joint[:, 1:] - joint[:, :-1]], dim=1)
 
     def sample(self, generator=None):
         """Draw integers on the grid 0..levels-1, uint8 up to 256 levels: (N, C, H, W).
@@ -109,9 +107,7 @@ class DiscretizedLogisticMixture:
         Green is drawn given the red that was drawn, on the grid, and blue given both. Derived in chapter 4.
         """
         batch, _, channels, height, width = self.means.shape
-        noise = _uniform(self.logits, generator)
-        # The largest of logits plus Gumbel noise is a draw from their softmax.
-        chosen = (self.logits - torch.log(-torch.log(noise))).argmax(dim=1)  # (N, H, W)
+        chosen = _draw(self.logits, generator)  # (N, H, W)
         means, log_scales = self._component(self.means, chosen), self._component(self.log_scales, chosen)  # (N, C, H, W)
         coefficients = None if self.coefficients is None else self._component(self.coefficients, chosen)
         noise = _uniform(means, generator)
@@ -120,18 +116,35 @@ class DiscretizedLogisticMixture:
         for c in range(channels):
             mean = means[:, c]
             for d in range(c):
-                mean = mean + coefficients[:, _pair(c, d)] * (values[:, d] * (2 / (self.levels - 1)) - 1)
+                mean = mean + coefficients[:, _pair(c, d)] * _centre(values[:, d], self.levels)
             level = (mean + offsets[:, c] + 1) * ((self.levels - 1) / 2)
             values[:, c] = level.round().clamp(0, self.levels - 1)
-        return values.to(torch.uint8 if self.levels <= 256 else torch.int64)
+        return values.to(_integers(self.levels))
+
+    def mean(self, images):
+        """The expected level of each channel given the earlier channels of the same pixel, as `log_prob(per_channel=True)`.
+
+        Those are taken from images (N, C, H, W), integers; for one channel their values do not matter. Returns floats in
+        0..levels - 1 (N, C, H, W). The components are weighted by how well they explain the earlier channels.
+        """
+        log_bins = self._log_bins(images)  # (N, K, C, H, W)
+        log_weights = F.log_softmax(self.logits, dim=1).unsqueeze(2) + log_bins.cumsum(dim=2) - log_bins
+        means = self._conditional_means(self._centres(images))
+        inverse_scale = torch.exp(-self.log_scales)
+        expected = torch.zeros_like(means)
+        for level in range(1, self.levels):  # a variable on 0..L - 1 has the mean P(X >= 1) + ... + P(X >= L - 1)
+            expected += torch.sigmoid(inverse_scale * (means - _centre(level - 0.5, self.levels)))
+        return (F.softmax(log_weights, dim=1) * expected).sum(dim=1)  # (N, K, C, H, W) -> (N, C, H, W)
+
+    def _centres(self, images):
+        """The middles of the bins in units of x, once the images are found fit: (N, C, H, W) -> (N, 1, C, H, W)."""
+        batch, _, *grid = self.means.shape
+        _check(images, (batch, *grid), self.levels)
+        return _centre(images.to(self.means.dtype), self.levels).unsqueeze(1)
 
     def _conditional_means(self, x):
         """Means given the earlier channels of the same pixel, taken from the data: (N, K, C, H, W)."""
-        means = [self.means[:, :, 0]]
-        for c in range(1, self.means.shape[2]):
-            shift = sum(self.coefficients[:, :, _pair(c, d)] * x[:, :, d] for d in range(c))
-            means.append(self.means[:, :, c] + shift)
-        return torch.stack(means, dim=2)
+        return _shifted(self.means, self.coefficients, x)
 
     @staticmethod
     def _component(tensor, chosen):
@@ -139,16 +152,193 @@ class DiscretizedLogisticMixture:
         index = chosen[:, None, None].expand(-1, 1, tensor.shape[2], -1, -1)  # (N, 1, M, H, W)
         return tensor.gather(1, index).squeeze(1)
 
-    def _check(self, images):
-        batch, _, channels, height, width = self.means.shape
-        if tuple(images.shape) != (batch, channels, height, width):
-            raise ValueError(f"images must have shape {(batch, channels, height, width)}, got {tuple(images.shape)}")
-        if images.is_floating_point() or images.dtype == torch.bool:
-            raise ValueError(f"images must be integers 0..{self.levels - 1}, got {images.dtype}; see pixelcnn_edu.to_bytes")
-        if images.numel() and not (images.dtype == torch.uint8 and self.levels == 256):
-            low, high = images.min().item(), images.max().item()
-            if low < 0 or high >= self.levels:
-                raise ValueError(f"images must be integers 0..{self.levels - 1}, got values from {low} to {high}")
+
+class DequantizedLogisticMixture(DiscretizedLogisticMixture):
+    """The same mixture, scored by its density at a random place in the bin instead of the bin's whole probability.
+
+    What `log_prob` gives is random, and by Jensen's inequality its mean is at most the discretized mixture's log-probability
+    of the same pixel: a lower bound on the likelihood. A single value may lie above 0. `sample` rounds, as there. The noise
+    moves only the value that is scored; the means of later channels follow the integers, so that the two likelihoods differ
+    in one thing. Source: the continuous likelihood that the paper compares with (3.11 against 2.92 bits/dim).
+    Derived in chapter 4.
+    """
+
+    def log_prob(self, images, per_channel=False, generator=None):
+        """A draw of a lower bound on the log-probability in nats of integers 0..levels-1: (N, C, H, W) -> (N, H, W).
+
+        With `per_channel`, (N, C, H, W). Raises ValueError as the discretized mixture does.
+        """
+        centres = self._centres(images).squeeze(1)  # (N, C, H, W)
+        noise = (2 * _uniform(centres, generator) - 1) / (self.levels - 1)
+        density = self._log_densities(centres + noise, centres)
+        return self._mix(density + math.log(2 / (self.levels - 1)), per_channel)
+
+    def log_density(self, x):
+        """Log of the density in nats at any real x (N, C, H, W), -1 the middle of level 0: (N, H, W); integrates to one."""
+        nearest = ((x + 1) * ((self.levels - 1) / 2)).round().clamp(0, self.levels - 1)
+        return self._mix(self._log_densities(x, _centre(nearest, self.levels)), per_channel=False)
+
+    def _log_densities(self, x, centres):
+        """Each component's log-density of each channel: two of (N, C, H, W) -> (N, K, C, H, W)."""
+        z = (x.unsqueeze(1) - self._conditional_means(centres.unsqueeze(1))) * torch.exp(-self.log_scales)
+        return F.logsigmoid(z) + F.logsigmoid(-z) - self.log_scales
+
+
+class Categorical:
+    """A softmax over all levels for each channel: one free number a level, with no notion that 128 is next to 129.
+
+    logits (N, levels, C, H, W). With coefficients (N, levels, C(C-1)/2, H, W), in the order (g,r), (b,r), (b,g), the logits
+    of a later channel are linear in the earlier ones of its pixel, in units of x = 2 v / (levels - 1) - 1; without, the
+    channels do not depend on one another. Raises ValueError where the shapes disagree.
+    Source: section 3.4.1 of Salimans et al. 2017; without coefficients van den Oord et al. 2016. Derived in chapter 3.
+    """
+
+    def __init__(self, logits, coefficients=None):
+        batch, levels, channels, height, width = logits.shape
+        expected = (batch, levels, channels * (channels - 1) // 2, height, width)
+        if coefficients is not None and tuple(coefficients.shape) != expected:
+            raise ValueError(
+                f"coefficients must have shape {expected} to go with logits {tuple(logits.shape)}, "
+                f"got {tuple(coefficients.shape)}"
+            )
+        if levels < 2:
+            raise ValueError(f"levels must be at least 2, got {levels}")
+        self.logits, self.coefficients, self.levels = logits, coefficients, levels
+
+    @staticmethod
+    def parameter_count(channels, levels):
+        """Numbers a pixel that `from_params` expects: 1,536 for three channels of bytes, 256 for one."""
+        return levels * (channels + channels * (channels - 1) // 2)
+
+    @classmethod
+    def from_params(cls, params, channels=3, levels=256):
+        """Read the distribution from a network's output (N, parameters, H, W); the arithmetic is done in float32 or better.
+
+        Raises ValueError for another number of parameters.
+        """
+        batch, count, height, width = params.shape
+        if count != cls.parameter_count(channels, levels):
+            raise ValueError(
+                f"{channels} channels of {levels} levels need {cls.parameter_count(channels, levels)} parameters a pixel, "
+                f"got {count}"
+            )
+        params = _at_least_float32(params)
+        logits, coefficients = params.split([levels * channels, count - levels * channels], dim=1)
+        return cls(
+            logits.reshape(batch, levels, channels, height, width),
+            coefficients.reshape(batch, levels, -1, height, width) if channels > 1 else None,
+        )
+
+    def log_prob(self, images, per_channel=False):
+        """Log-probability in nats of integers 0..levels-1: (N, C, H, W) -> (N, H, W), never above 0.
+
+        With `per_channel`, log p(r), log p(g | r) and log p(b | r, g): (N, C, H, W). Raises ValueError as the mixture does.
+        """
+        log_probs = F.log_softmax(self._conditional_logits(images), dim=1)  # (N, levels, C, H, W)
+        each = log_probs.gather(1, images.long().unsqueeze(1)).squeeze(1)  # (N, C, H, W)
+        return each if per_channel else each.sum(dim=1)
+
+    def sample(self, generator=None):
+        """Draw integers 0..levels-1, uint8 up to 256 levels: (N, C, H, W); each channel given those drawn before it."""
+        batch, _, channels, height, width = self.logits.shape
+        values = torch.zeros(batch, channels, height, width, dtype=_integers(self.levels), device=self.logits.device)
+        for c in range(channels):
+            values[:, c] = _draw(self._conditional_logits(values)[:, :, c], generator).to(values.dtype)
+        return values
+
+    def mean(self, images):
+        """The expected level of each channel given the earlier channels of the same pixel: (N, C, H, W) -> (N, C, H, W)."""
+        probabilities = F.softmax(self._conditional_logits(images), dim=1)  # (N, levels, C, H, W)
+        levels = torch.arange(self.levels, device=probabilities.device, dtype=probabilities.dtype)
+        return torch.einsum("nlchw,l->nchw", probabilities, levels)
+
+    def _conditional_logits(self, images):
+        """Logits given the earlier channels of the same pixel: (N, C, H, W) -> (N, levels, C, H, W)."""
+        batch, _, channels, *grid = self.logits.shape
+        _check(images, (batch, channels, *grid), self.levels)
+        return _shifted(self.logits, self.coefficients, _centre(images.to(self.logits.dtype), self.levels).unsqueeze(1))
+
+
+class SubPixels:
+    """The channels of a pixel apart, each under a one-channel distribution of its own, for networks whose output for a
+    channel has seen the earlier channels already.
+
+    `each` is any of the distributions above over (N * C, 1, H, W), the channels of an image one after the other.
+    Source: van den Oord et al. 2016. Derived in chapter 3.
+    """
+
+    def __init__(self, each, channels):
+        self.each, self.channels = each, channels
+
+    @classmethod
+    def from_params(cls, likelihood, params, channels=3, levels=256):
+        """Read the distribution, a class of the above, from a network's output (N, parameters, H, W).
+
+        Parameter i belongs to channel i mod `channels`. Raises ValueError where the parameters do not split so.
+        """
+        batch, count, *grid = params.shape
+        if count % channels:
+            raise ValueError(f"{count} parameters a pixel do not split into {channels} channels")
+        params = params.reshape(batch, count // channels, channels, *grid).transpose(1, 2)  # (N, C, P / C, H, W)
+        return cls(likelihood.from_params(params.flatten(0, 1), 1, levels), channels)  # (N * C, P / C, H, W)
+
+    def log_prob(self, images, per_channel=False, **settings):
+        """Log-probability in nats of integers (N, C, H, W) -> (N, H, W), or (N, C, H, W) with `per_channel`."""
+        each = self._join(self.each.log_prob(self._apart(images), **settings).unsqueeze(1))
+        return each if per_channel else each.sum(dim=1)
+
+    def sample(self, generator=None):
+        """Draw integers (N, C, H, W). Only channels whose predecessors the network has seen are worth keeping."""
+        return self._join(self.each.sample(generator))
+
+    def mean(self, images):
+        """The expected level of each channel, floats (N, C, H, W); images as in `log_prob`."""
+        return self._join(self.each.mean(self._apart(images)))
+
+    def _apart(self, images):
+        if images.ndim != 4 or images.shape[1] != self.channels:
+            raise ValueError(f"images must have shape (N, {self.channels}, H, W), got {tuple(images.shape)}")
+        return images.flatten(0, 1).unsqueeze(1)  # (N, C, H, W) -> (N * C, 1, H, W)
+
+    def _join(self, values):
+        return values.reshape(-1, self.channels, *values.shape[2:])  # (N * C, 1, H, W) -> (N, C, H, W)
+
+
+def _check(images, shape, levels):
+    """Raise ValueError unless images are integers 0..levels-1 of the shape."""
+    if tuple(images.shape) != shape:
+        raise ValueError(f"images must have shape {shape}, got {tuple(images.shape)}")
+    if images.is_floating_point() or images.dtype == torch.bool:
+        raise ValueError(f"images must be integers 0..{levels - 1}, got {images.dtype}; see pixelcnn_edu.to_bytes")
+    if images.numel() and not (images.dtype == torch.uint8 and levels == 256):
+        low, high = images.min().item(), images.max().item()
+        if low < 0 or high >= levels:
+            raise ValueError(f"images must be integers 0..{levels - 1}, got values from {low} to {high}")
+
+
+def _centre(value, levels):
+    """The middle of a level's bin, in units of x: 0 becomes -1, levels - 1 becomes 1."""
+    return value * (2 / (levels - 1)) - 1
+
+
+def _integers(levels):
+    return torch.uint8 if levels <= 256 else torch.int64
+
+
+def _at_least_float32(params):
+    """A half-precision likelihood would be off by up to 0.1 bits."""
+    return params.float() if params.dtype in (torch.float16, torch.bfloat16) else params
+
+
+def _shifted(parameters, coefficients, x):
+    """Parameters (N, M, C, H, W) plus, for each channel, coefficients (N, M, C(C-1)/2, H, W) times the earlier channels of
+    x (N, 1, C, H, W), in the order (1,0), (2,0), (2,1), ..."""
+    if coefficients is None:
+        return parameters
+    # Taken apart at once: the gradient of indexing would be as large as the whole, channel by channel.
+    ties, x = iter(coefficients.unbind(dim=2)), x.unbind(dim=2)
+    shifted = [sum((next(ties) * x[d] for d in range(c)), start) for c, start in enumerate(parameters.unbind(dim=2))]
+    return torch.stack(shifted, dim=2)
 
 
 def _pair(c, d):
@@ -156,12 +346,9 @@ def _pair(c, d):
     return c * (c - 1) // 2 + d
 
 
-def _log1mexp(log_d):
-    """log(1 - exp(-d)) for d = exp(log_d), without loss for any d: a series where d is so small that exp(-d) rounds to 1."""
-    d = log_d.exp()
-    small = log_d < -7
-    exact = torch.log(-torch.expm1(-d.masked_fill(small, 1)))  # the fill keeps infinity out of the unused branch's gradient
-    return torch.where(small, log_d - d / 2 + d * d / 24, exact)
+def _draw(logits, generator):
+    """Draw an index along dimension 1: the largest of logits plus Gumbel noise is a draw from their softmax."""
+    return (logits - torch.log(-torch.log(_uniform(logits, generator)))).argmax(dim=1)
 
 
 def _uniform(like, generator):

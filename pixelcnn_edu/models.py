@@ -1,8 +1,6 @@
-"""PixelCNN++: the whole network, read from top to bottom as the paper's figure 2 is."""
+"""PixelCNN++, read from top to bottom as the paper's figure 2 is, and the PixelCNN that it is measured against."""
 
-import dataclasses
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,84 +12,97 @@ from pixelcnn_edu.causal import (
     DownRightShiftedConvTranspose2d,
     DownShiftedConv2d,
     DownShiftedConvTranspose2d,
+    MaskedConv2d,
     down_shift,
+    mask_colors,
     right_shift,
 )
 from pixelcnn_edu.data import to_model
-from pixelcnn_edu.likelihoods import DiscretizedLogisticMixture
+from pixelcnn_edu.likelihoods import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture, SubPixels
 
-__all__ = ["Config", "PixelCNNpp", "double", "halve"]
+__all__ = ["PixelCNN", "PixelCNNpp", "build", "double", "halve"]
 
+OWN_TAP = (-1, -1)  # of a down-right-shifted kernel, the place that reads the pixel itself
 SCALES = 3  # resolutions in the network: full, half and a quarter
+LIKELIHOODS = {
+    "mixture": DiscretizedLogisticMixture,
+    "softmax": Categorical,
+    "dequantized": DequantizedLogisticMixture,
+}
 
 
-@dataclass(frozen=True)
-class Config:
-    """All that defines a model; the default is the released code's full size.
+def build(config):
+    """The network that a configuration describes: a `PixelCNNpp`, or a `PixelCNN` for `Config.original()`."""
+    return {"pixelcnn++": PixelCNNpp, "pixelcnn": PixelCNN}[config.architecture](config)
 
-    image_shape: channels, height, width; height and width multiples of 4 where there is downsampling.
-    levels: values a channel can take, 256 for bytes.
-    filters: feature maps F in each of the two streams. The paper's text says 192; the released code and its 2.92
-        bits/dim checkpoint use 160.
-    blocks: gated blocks at each of the three resolutions on the way up.
-    mixtures: components K of the mixture of logistics.
-    dropout: probability of zeroing an activation inside a gated block, in training.
-    classes: number of labels to condition on, 0 for none.
-    downsampling: halve the resolution twice (the paper's third change); without it every layer runs at full size.
-    shortcuts: feed each layer on the way up into its twin on the way down (the paper's fourth change).
 
-    Raises ValueError for values that make no model. Source: sections 2 and 3.1 of Salimans et al. 2017.
+class PixelModel(nn.Module):
+    """What every model of this book answers, once it says in `forward` how an image becomes parameters.
+
+    `model(x, labels=None)` maps x (N, C, H, W) in [-1, 1] to parameters (N, P, H, W), those of a pixel depending on the
+    pixels before it alone; without whole pixels those of a channel also on the channels before it.
     """
 
-    image_shape: tuple[int, int, int] = (3, 32, 32)
-    levels: int = 256
-    filters: int = 160
-    blocks: int = 5
-    mixtures: int = 10
-    dropout: float = 0.5
-    classes: int = 0
-    downsampling: bool = True
-    shortcuts: bool = True
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
 
-    def __post_init__(self):
-        object.__setattr__(self, "image_shape", tuple(self.image_shape))  # JSON brings a list
-        if len(self.image_shape) != 3 or min(self.image_shape) < 1:
-            raise ValueError(f"image_shape must be (channels, height, width), all at least 1; got {self.image_shape}")
-        for name, least in {"levels": 2, "filters": 1, "blocks": 1, "mixtures": 1, "classes": 0}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
-        _, height, width = self.image_shape
-        factor = 2 ** (SCALES - 1)
-        if self.downsampling and (height % factor or width % factor):
+    def likelihood(self, params):
+        """The distribution that parameters (N, P, H, W) stand for, on as large a part of the image as they cover."""
+        likelihood, channels, levels = LIKELIHOODS[self.config.likelihood], self.config.image_shape[0], self.config.levels
+        if self.config.whole_pixels:
+            return likelihood.from_params(params, channels, levels)
+        return SubPixels.from_params(likelihood, params, channels, levels)
+
+    def distribution(self, x, labels=None):
+        """The distribution of every pixel given those before it: x (N, C, H, W) in [-1, 1]."""
+        return self.likelihood(self(x, labels))
+
+    def log_prob(self, images, labels=None, per_channel=False):
+        """Log-likelihood in nats of images, integers (N, C, H, W) -> (N,), or (N, C, H, W) with `per_channel`.
+
+        With a dequantized likelihood, a draw of a lower bound. Raises ValueError for images or labels of another kind.
+        """
+        x = to_model(images, self.config.levels).to(next(self.parameters()).dtype)
+        log_prob = self.distribution(x, labels).log_prob(images, per_channel=per_channel)
+        return log_prob if per_channel else log_prob.sum(dim=(1, 2))  # (N, H, W) -> (N,)
+
+    def bits_per_dim(self, images, labels=None):
+        """Negative log-likelihood in bits a sub-pixel, integers (N, C, H, W) -> (N,); 8 is a uniform guess at a byte."""
+        return -self.log_prob(images, labels) / (math.log(2) * math.prod(images.shape[1:]))
+
+    def _check(self, x, labels):
+        """Raise ValueError unless x and labels fit the model; return the labels as int64 or None."""
+        if not x.is_floating_point():
             raise ValueError(
-                f"height and width must be multiples of {factor}, which are halved twice; got {height} x {width}. "
-                f"Crop or pad the images to {_up(height, factor)} x {_up(width, factor)}, or set downsampling=False"
+                f"the network takes floats in [-1, 1], got {x.dtype}; use log_prob for bytes, or to_model first"
             )
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.config.image_shape:
+            raise ValueError(
+                f"the model was built for images (N, {', '.join(map(str, self.config.image_shape))}), got {tuple(x.shape)}"
+            )
+        if not (x.detach().abs() <= 1.001).all():  # also false for NaN
+            low, high = x.min().item(), x.max().item()
+            raise ValueError(f"the network takes floats in [-1, 1], got values from {low:.4g} to {high:.4g}; see to_model")
+        if not self.config.classes:
+            if labels is not None:
+                raise ValueError("labels were given to a model without classes; build it with Config(..., classes=10)")
+            return None
+        if labels is None:
+            raise ValueError(f"the model is conditioned on {self.config.classes} classes: labels (N,) are needed")
+        labels = torch.as_tensor(labels, device=x.device)
+        if labels.shape != x.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
+            raise ValueError(f"labels must be {len(x)} integers, one an image; got {labels.dtype} {tuple(labels.shape)}")
+        if len(labels) and (labels.min() < 0 or labels.max() >= self.config.classes):
+            raise ValueError(
+                f"labels must be 0..{self.config.classes - 1}, got {labels.min().item()}..{labels.max().item()}"
+            )
+        return labels.long()
 
-    @classmethod
-    def tiny(cls, **overrides):
-        """Seconds on a CPU: the size of the book's chapters."""
-        return cls(**{"filters": 16, "blocks": 1, "mixtures": 5, "dropout": 0.0, **overrides})
 
-    @classmethod
-    def small(cls, **overrides):
-        """Minutes on a free Colab GPU, an hour or two on a laptop's CPU: the size of the recorded run."""
-        return cls(**{"filters": 32, "blocks": 1, "mixtures": 10, "dropout": 0.0, **overrides})
-
-    @classmethod
-    def paper(cls, **overrides):
-        """The released code's size, 53,659,080 parameters: days on several GPUs."""
-        return cls(**overrides)
-
-    def to_dict(self):
-        """The fields as plain numbers, tuples and booleans, fit for JSON."""
-        return dataclasses.asdict(self)
-
-
-def _up(size, factor):
-    return math.ceil(size / factor) * factor
+def _colors(config, channels):
+    """The colour of each of so many channels, where the colours take turns: (channels,)."""
+    return torch.arange(channels) % config.image_shape[0]
 
 
 class TwoStreams(nn.Module):
@@ -106,6 +117,13 @@ class TwoStreams(nn.Module):
         filters, settings = config.filters, {"dropout": config.dropout, "classes": config.classes}
         self.vertical = GatedResNet(DownShiftedConv2d, filters, filters if stored else 0, **settings)
         self.horizontal = GatedResNet(DownRightShiftedConv2d, filters, 2 * filters if stored else filters, **settings)
+        if not config.whole_pixels:
+            colors = _colors(config, filters)  # (F,)
+            twice = colors.repeat(2)  # (2F,): concatenated ELU and the gate double the features
+            mask_colors(self.horizontal.conv_in, twice, colors, OWN_TAP)
+            mask_colors(self.horizontal.conv_out, twice, twice, OWN_TAP)
+            if stored:  # of the vertical stream, which holds nothing of this row, every colour sees all
+                mask_colors(self.horizontal.shortcut, torch.cat([torch.full_like(twice, -1), twice]), colors)
 
     def forward(self, vertical, horizontal, stored=None, labels=None):
         stored_vertical, stored_horizontal = ((s,) for s in stored) if stored else ((), ())
@@ -117,9 +135,12 @@ class TwoStreams(nn.Module):
 class Resize(nn.Module):
     """Halve (a convolution with stride 2) or double (its transpose) the resolution of both streams, each in its own way."""
 
-    def __init__(self, vertical, horizontal):
+    def __init__(self, config, vertical, horizontal):
         super().__init__()
         self.vertical, self.horizontal = normalized(vertical), normalized(horizontal)
+        if not config.whole_pixels:
+            colors = _colors(config, config.filters)
+            mask_colors(horizontal, colors, colors, (0, 0) if isinstance(horizontal, nn.ConvTranspose2d) else OWN_TAP)
 
     def forward(self, vertical, horizontal):
         return self.vertical(vertical), self.horizontal(horizontal)
@@ -128,36 +149,43 @@ class Resize(nn.Module):
 def halve(config):
     """The layer that leads to the next coarser resolution; without downsampling, to another layer of the same."""
     f, stride = config.filters, 2 if config.downsampling else 1
-    return Resize(DownShiftedConv2d(f, f, stride=stride), DownRightShiftedConv2d(f, f, stride=stride))
+    return Resize(config, DownShiftedConv2d(f, f, stride=stride), DownRightShiftedConv2d(f, f, stride=stride))
 
 
 def double(config):
     """The layer that leads back up from what `halve` made."""
     f = config.filters
     if config.downsampling:
-        return Resize(DownShiftedConvTranspose2d(f, f), DownRightShiftedConvTranspose2d(f, f))
-    return Resize(DownShiftedConv2d(f, f), DownRightShiftedConv2d(f, f))
+        return Resize(config, DownShiftedConvTranspose2d(f, f), DownRightShiftedConvTranspose2d(f, f))
+    return Resize(config, DownShiftedConv2d(f, f), DownRightShiftedConv2d(f, f))
 
 
-class PixelCNNpp(nn.Module):
+class PixelCNNpp(PixelModel):
     """PixelCNN++: from an image to the distribution of each of its pixels given the pixels before it.
 
     Two streams run through the network. `vertical` (the paper's "downward", the released code's `u`) has seen all rows
     above; `horizontal` ("downward and rightward", `ul`) also the pixels to the left. On the way up each keeps what it
     computed; on the way down the twin layers take it back, last in first out.
 
-    `model(x, labels=None)` maps x (N, C, H, W) in [-1, 1] to parameters (N, P, H, W). `log_prob` and `bits_per_dim` take
-    bytes. Source: figure 2 and section 2 of Salimans et al. 2017 and the released code. Assembled in chapter 10.
+    Where there is downsampling and height or width is no multiple of 4, zeros are added below and at the right, and what
+    comes out for them is dropped. That is exact: they come later in raster order or are known beforehand, and the channel
+    of ones tells them from pixels. Raises ValueError for the configuration of a `PixelCNN`.
+    Source: figure 2 and section 2 of Salimans et al. 2017 and the released code. Assembled in chapter 10.
     """
 
     def __init__(self, config):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
+        if config.architecture != "pixelcnn++":
+            raise ValueError(f"this is the configuration of a {config.architecture}; use build(config)")
         channels, filters = config.image_shape[0], config.filters
         # A first convolution sees the image and a channel of ones, which tells real mid-grey pixels from padding.
         self.first_vertical = normalized(DownShiftedConv2d(channels + 1, filters, (2, 3)))
         self.first_above = normalized(DownShiftedConv2d(channels + 1, filters, (1, 3)))
         self.first_left = normalized(DownRightShiftedConv2d(channels + 1, filters, (2, 1)))
+        self.first_own = None
+        if not config.whole_pixels:  # green sees red, and blue sees both
+            self.first_own = normalized(nn.Conv2d(channels, filters, 1))
+            mask_colors(self.first_own, _colors(config, channels), _colors(config, filters), mask_type="A")
 
         up, down = [], []
         for scale in range(SCALES):
@@ -169,16 +197,24 @@ class PixelCNNpp(nn.Module):
                 down.append(double(config))
         self.up, self.down = nn.ModuleList(up), nn.ModuleList(down)
 
-        parameters = DiscretizedLogisticMixture.parameter_count(channels, config.mixtures)
-        self.to_params = normalized(nn.Conv2d(filters, parameters, 1))
+        self.to_params = normalized(nn.Conv2d(filters, config.outputs, 1))
+        if not config.whole_pixels:
+            mask_colors(self.to_params, _colors(config, filters), _colors(config, config.outputs))
 
     def streams(self, x, labels=None):
         """The two streams' last features, before the output layer: x (N, C, H, W) -> two of (N, F, H, W)."""
         labels = self._check(x, labels)
-        x = F.pad(x, (0, 0, 0, 0, 0, 1), value=1.0)  # (N, C, H, W) -> (N, C + 1, H, W), the last channel all ones
+        height, width = x.shape[2:]
+        multiple = 2 ** (SCALES - 1) if self.config.downsampling else 1
+        below, right = -height % multiple, -width % multiple
+        own = F.pad(x, (0, right, 0, below))  # (N, C, H, W) -> (N, C, H + below, W + right)
+        ones = F.pad(torch.ones_like(x[:, :1]), (0, right, 0, below))  # (N, 1, H + below, W + right)
+        x = torch.cat([own, ones], dim=1)  # (N, C + 1, H + below, W + right)
         # Only here is anything shifted: from now on a position holds the past alone, and later layers may look at it.
-        vertical = down_shift(self.first_vertical(x))  # (N, C + 1, H, W) -> (N, F, H, W)
+        vertical = down_shift(self.first_vertical(x))  # (N, C + 1, ·, ·) -> (N, F, ·, ·)
         horizontal = down_shift(self.first_above(x)) + right_shift(self.first_left(x))
+        if self.first_own is not None:
+            horizontal = horizontal + self.first_own(own)
 
         stored = [(vertical, horizontal)]
         for layer in self.up:
@@ -189,7 +225,7 @@ class PixelCNNpp(nn.Module):
         for layer in self.down:
             takes_back = isinstance(layer, TwoStreams) and self.config.shortcuts
             vertical, horizontal = self._run(layer, vertical, horizontal, stored.pop() if takes_back else None, labels)
-        return vertical, horizontal
+        return vertical[..., :height, :width], horizontal[..., :height, :width]
 
     @staticmethod
     def _run(layer, vertical, horizontal, stored, labels):
@@ -201,40 +237,47 @@ class PixelCNNpp(nn.Module):
         _, horizontal = self.streams(x, labels)
         return self.to_params(F.elu(horizontal))  # (N, F, H, W) -> (N, P, H, W)
 
-    def distribution(self, x, labels=None):
-        """The distribution of every pixel given those before it: x (N, C, H, W) in [-1, 1]."""
-        params = self(x, labels)
-        return DiscretizedLogisticMixture.from_params(params, self.config.image_shape[0], self.config.levels)
 
-    def log_prob(self, images, labels=None):
-        """Log-likelihood in nats of whole images, integers (N, C, H, W) -> (N,)."""
-        x = to_model(images, self.config.levels).to(self.to_params.bias.dtype)
-        return self.distribution(x, labels).log_prob(images).sum(dim=(1, 2))  # (N, H, W) -> (N,)
+class PixelCNN(PixelModel):
+    """The original PixelCNN: masked convolutions, sub-pixels in the order red, green, blue, and a softmax over all levels.
 
-    def bits_per_dim(self, images, labels=None):
-        """Negative log-likelihood in bits a sub-pixel, integers (N, C, H, W) -> (N,); 8 is a uniform guess at a byte."""
-        return -self.log_prob(images, labels) / (math.log(2) * math.prod(images.shape[1:]))
+    One 7x7 convolution of type A, then `3 * config.blocks` residual blocks of type B on 2F features, then two 1x1
+    convolutions. Of `config` it takes size, levels and classes; `model.config` is `config.original()`, which has none of
+    the paper's changes. A label adds a learned bias to the first layer. Source: van den Oord et al. 2016, sections 3 and 5.
+    Built in chapter 3.
+    """
 
-    def _check(self, x, labels):
-        if not x.is_floating_point():
-            raise ValueError(
-                f"the network takes floats in [-1, 1], got {x.dtype}; use log_prob for bytes, or to_model first"
-            )
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.config.image_shape:
-            raise ValueError(
-                f"the model was built for images (N, {', '.join(map(str, self.config.image_shape))}), got {tuple(x.shape)}"
-            )
-        if not self.config.classes:
-            if labels is not None:
-                raise ValueError("labels were given to a model without classes; build it with Config(..., classes=10)")
-            return None
-        if labels is None:
-            raise ValueError(f"the model is conditioned on {self.config.classes} classes: labels (N,) are needed")
-        labels = torch.as_tensor(labels, device=x.device)
-        if labels.shape != x.shape[:1] or labels.is_floating_point():
-            raise ValueError(f"labels must be {len(x)} integers, one an image; got {labels.dtype} {tuple(labels.shape)}")
-        if len(labels) and (labels.min() < 0 or labels.max() >= self.config.classes):
-            raise ValueError(
-                f"labels must be 0..{self.config.classes - 1}, got {labels.min().item()}..{labels.max().item()}"
-            )
-        return labels.long()
+    def __init__(self, config):
+        super().__init__(config.original())
+        config, colors, features = self.config, config.image_shape[0], 2 * config.filters
+        self.first = MaskedConv2d(colors, features, 7, "A", colors)
+        self.class_bias = nn.Embedding(config.classes, features) if config.classes else None
+        self.blocks = nn.Sequential(*[MaskedResidual(config.filters, colors) for _ in range(SCALES * config.blocks)])
+        self.to_params = nn.Sequential(
+            nn.ReLU(),
+            MaskedConv2d(features, features, 1, "B", colors),
+            nn.ReLU(),
+            MaskedConv2d(features, config.outputs, 1, "B", colors),
+        )
+
+    def forward(self, x, labels=None):
+        labels = self._check(x, labels)
+        h = self.first(x)  # (N, C, H, W) -> (N, 2F, H, W)
+        if labels is not None:
+            h = h + self.class_bias(labels)[:, :, None, None]  # (N, 2F) -> (N, 2F, 1, 1)
+        return self.to_params(self.blocks(h))  # (N, 2F, H, W) -> (N, P, H, W)
+
+
+class MaskedResidual(nn.Module):
+    """The original's residual block: half the features, a 3x3 convolution among them, and back; (N, 2F, H, W) stays so."""
+
+    def __init__(self, filters, colors):
+        super().__init__()
+        self.narrow = MaskedConv2d(2 * filters, filters, 1, "B", colors)
+        self.look_around = MaskedConv2d(filters, filters, 3, "B", colors)
+        self.widen = MaskedConv2d(filters, 2 * filters, 1, "B", colors)
+
+    def forward(self, x):
+        h = self.narrow(F.relu(x))  # (N, 2F, H, W) -> (N, F, H, W)
+        h = self.look_around(F.relu(h))
+        return x + self.widen(F.relu(h))  # (N, F, H, W) -> (N, 2F, H, W)

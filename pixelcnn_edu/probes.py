@@ -1,12 +1,14 @@
 """Questions put to a network: what does this pixel depend on, and what ought it to?"""
 
 import copy
+import math
 
 import torch
 
+from pixelcnn_edu.blocks import in_mode, seeded
 from pixelcnn_edu.models import PixelCNNpp
 
-__all__ = ["blind_spot", "receptive_field"]
+__all__ = ["bits_per_image", "bits_per_pixel", "blind_spot", "receptive_field"]
 
 DIRECTIONS = 8  # random directions in the output, each one backward pass
 
@@ -55,3 +57,36 @@ def _output(model, x, stream):
     if stream is not None:
         return dict(zip(("vertical", "horizontal"), model.streams(x, labels)))[stream]
     return model(x) if labels is None else model(x, labels)
+
+
+def bits_per_pixel(model, images, labels=None, batch_size=100):
+    """Bits that each channel of each pixel costs given all before it, images integers (N, C, H, W): float64 of that shape.
+
+    Summed over an image they are its bits, averaged its bits/dim. Measured as `bits_per_image` does.
+    """
+    return _in_batches(
+        model, lambda *batch: model.log_prob(*batch, per_channel=True) / -math.log(2), images, labels, batch_size
+    )
+
+
+def bits_per_image(model, images, labels=None, batch_size=100):
+    """Bits/dim of each image, integers (N, C, H, W): float64 (N,) on the CPU.
+
+    Runs on the model's device, without dropout, and leaves the model as it was; a dequantized likelihood draws its noise
+    from a fixed seed. Raises ValueError where there is no image. Used in chapters 10 and 12.
+    """
+    return _in_batches(model, model.bits_per_dim, images, labels, batch_size)
+
+
+@torch.no_grad()
+def _in_batches(model, score, images, labels, batch_size):
+    if not len(images):
+        raise ValueError("there are no images to evaluate")
+    device = next(model.parameters()).device
+    scores = []
+    with in_mode(model, training=False), seeded(0, device):
+        for start in range(0, len(images), batch_size):
+            part = slice(start, start + batch_size)
+            part_labels = None if labels is None else labels[part].to(device)
+            scores.append(score(images[part].to(device), part_labels).double().cpu())
+    return torch.cat(scores)

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import to_bytes, to_model
-from pixelcnn_edu.models import Config
 
 __all__ = ["Run", "RunFolder", "image_grid", "read_run"]
 

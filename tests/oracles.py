@@ -3,8 +3,9 @@
 import torch
 
 from pixelcnn_edu.blocks import data_dependent_init
+from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import to_model
-from pixelcnn_edu.models import Config, PixelCNNpp
+from pixelcnn_edu.models import build
 
 
 def random_bytes(*shape, levels=256, seed=0):
@@ -16,7 +17,7 @@ def initialised(config, images=16, seed=0):
     """A model in float64 and evaluation mode, initialised on random images, so that no signal has died out in it."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = PixelCNNpp(config).double()
+        model = build(config).double()
         x = to_model(random_bytes(images, *config.image_shape, levels=config.levels), config.levels).double()
         data_dependent_init(model, x, torch.arange(images) % config.classes if config.classes else None)
     return model.eval()

@@ -58,12 +58,12 @@ def visible(kernel_size, mask_type, colors, in_color, out_color, a, b):
 @pytest.mark.parametrize("mask_type", ["A", "B"])
 @pytest.mark.parametrize(
     ("kernel_size", "colors", "channels_in", "channels_out"),
-    [(1, 1, 2, 3), (3, 1, 3, 4), (5, 3, 3, 6), (3, 3, 9, 3), (7, 2, 4, 2)],
+    [(1, 1, 2, 3), (3, 1, 3, 4), (5, 3, 3, 6), (3, 3, 9, 3), (7, 2, 4, 2), (3, 3, 8, 4)],
 )
 def test_the_mask_hides_exactly_what_comes_later(mask_type, kernel_size, colors, channels_in, channels_out):
     conv = MaskedConv2d(channels_in, channels_out, kernel_size, mask_type, colors)
     for o, i, a, b in indices(channels_out, channels_in, kernel_size, kernel_size):
-        seen = visible(kernel_size, mask_type, colors, i // (channels_in // colors), o // (channels_out // colors), a, b)
+        seen = visible(kernel_size, mask_type, colors, i % colors, o % colors, a, b)
         assert conv.mask[o, i, a, b] == seen
 
 
@@ -73,7 +73,7 @@ def test_a_masked_convolution_is_a_convolution_with_its_hidden_weights_at_zero(m
     x = image(2, 3, 5, 6)
     weight = conv.weight.detach().clone()
     for o, i, a, b in indices(6, 3, 3, 3):
-        if not visible(3, mask_type, 3, i, o // 2, a, b):
+        if not visible(3, mask_type, 3, i, o % 3, a, b):
             weight[o, i, a, b] = 0
     torch.testing.assert_close(conv(x), F.conv2d(x, weight, conv.bias, padding=1))
 
@@ -111,12 +111,12 @@ def test_red_sees_no_color_of_its_pixel_green_sees_red_and_blue_sees_both():
     """In a stack of an A and a B layer; each output group stands for the colour it predicts."""
     stack = nn.Sequential(MaskedConv2d(3, 6, 3, "A", colors=3), MaskedConv2d(6, 9, 3, "B", colors=3)).double()
     x = image(1, 3, 5, 5).requires_grad_()
-    output = stack(x)[0, :, 2, 2]  # (9,): three red, three green, three blue
+    output = stack(x)[0, :, 2, 2]  # (9,): red, green, blue, red, ...
     earlier = earlier_pixels(5, 5)[2 * 5 + 2]
     for o, value in enumerate(output):
         (gradient,) = torch.autograd.grad(value, x, retain_graph=True)
         sees_color = gradient[0, :, 2, 2] != 0
-        assert sees_color.tolist() == [o // 3 > 0, o // 3 > 1, False]
+        assert sees_color.tolist() == [o % 3 > 0, o % 3 > 1, False]
         later = ~earlier
         later[2, 2] = False
         assert gradient[0][:, later].eq(0).all()
@@ -131,8 +131,8 @@ def test_red_sees_no_color_of_its_pixel_green_sees_red_and_blue_sees_both():
         ((1, 1, 3, None), "got None"),
         ((1, 1, 4, "A"), "odd.* got 4"),
         ((1, 1, 0, "A"), "odd.* got 0"),
-        ((4, 6, 3, "A", 3), "4 input and 6 output channels do not split into 3"),
-        ((3, 4, 3, "B", 3), "3 input and 4 output"),
+        ((2, 6, 3, "A", 3), "2 input and 6 output channels are too few for 3"),
+        ((3, 2, 3, "B", 3), "3 input and 2 output"),
     ],
 )
 def test_a_mask_that_makes_no_sense_is_refused(arguments, named):

@@ -10,8 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import logistic
+from torch.nn import functional as F
 
-from pixelcnn_edu import DiscretizedLogisticMixture
+from pixelcnn_edu import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture
+from pixelcnn_edu.likelihoods import SubPixels
+from pixelcnn_edu.logistic import log_bin
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "discretized_logistic_mixture.npz")
 SETS = [(name, kind) for name in ("rgb8", "grey8", "rgb3") for kind in ("typical", "wild")]
@@ -428,6 +431,43 @@ def test_one_component_is_the_textbooks_logistic_cut_into_bins():
     torch.testing.assert_close(probability, torch.from_numpy(upper - lower), rtol=1e-6, atol=1e-12)
 
 
+# --- extreme parameters, drawn -------------------------------------------------------------------------------------------
+
+ANY = st.one_of(st.floats(-3, 3, width=32), st.floats(-1e4, 1e4, width=32), st.sampled_from([-1e30, -7.0, 0.0, 1.0, 1e30]))
+
+
+@st.composite
+def parameters(draw):
+    """A likelihood's parameters and images for it: any shape, levels, scales and values, the extremes often."""
+    batch, channels, height, width = (draw(st.integers(1, most)) for most in (2, 4, 3, 3))
+    levels, mixtures = draw(st.sampled_from([2, 3, 8, 16, 256, 1000])), draw(st.integers(1, 3))
+    count = DiscretizedLogisticMixture.parameter_count(channels, mixtures)
+    chosen = draw(st.lists(ANY, min_size=1, max_size=12))
+    seed = draw(st.integers(0, 2**31))
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.randint(len(chosen), (batch, count, height, width), generator=generator)
+    images = torch.randint(levels, (batch, channels, height, width), generator=generator)
+    images[torch.rand(images.shape, generator=generator) < 0.2] = draw(st.sampled_from([0, levels - 1]))
+    return torch.tensor(chosen)[places], images, levels
+
+
+@settings(max_examples=2000, deadline=None, derandomize=True)
+@given(drawn=parameters())
+def test_whatever_the_parameters_scores_and_gradients_are_finite_and_never_above_zero(drawn):
+    params, images, levels = drawn
+    params.requires_grad_()
+    mixture = DiscretizedLogisticMixture.from_params(params, images.shape[1], levels)
+    log_prob = mixture.log_prob(images)
+    log_prob.sum().backward()
+    assert log_prob.shape == (images.shape[0], *images.shape[2:])
+    assert torch.isfinite(log_prob).all()
+    assert (log_prob <= 0).all()
+    assert torch.isfinite(params.grad).all()
+    each = mixture.log_prob(images, per_channel=True)
+    assert torch.isfinite(each).all()
+    assert (each <= 0).all()
+
+
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(
     levels=st.sampled_from([2, 8, 16, 256]),
@@ -444,5 +484,199 @@ def test_extreme_parameters_give_finite_scores_and_gradients(levels, share, mean
     log_prob = DiscretizedLogisticMixture(logits, means, log_scales, levels=levels).log_prob(value)
     log_prob.sum().backward()
     assert torch.isfinite(log_prob).all()
-    assert (log_prob <= 1e-6).all()
+    assert (log_prob <= 0).all()
     assert all(torch.isfinite(p.grad).all() for p in (logits, means, log_scales))
+
+
+# --- the bin ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("edge", [-1, 0, 1])
+def test_the_slopes_worked_out_by_hand_are_those_autograd_finds(edge):
+    generator = torch.Generator().manual_seed(0)
+    centred = 2 * torch.randn(200, dtype=torch.float64, generator=generator).requires_grad_()
+    log_scales = (2 * torch.randn(200, dtype=torch.float64, generator=generator) - 2).requires_grad_()
+    half = 1 / 255
+    upper, lower = (centred + half) * torch.exp(-log_scales), (centred - half) * torch.exp(-log_scales)
+    width = torch.log(-torch.expm1(lower - upper))
+    by_autograd = {-1: F.logsigmoid(-lower), 0: F.logsigmoid(upper) + F.logsigmoid(-lower) + width, 1: F.logsigmoid(upper)}
+    expected = torch.autograd.grad(by_autograd[edge].sum(), (centred, log_scales))
+    value = log_bin(centred, log_scales, half, torch.full_like(centred, edge))
+    torch.testing.assert_close(value, by_autograd[edge].detach())
+    torch.testing.assert_close(torch.autograd.grad(value.sum(), (centred, log_scales)), expected)
+
+
+# --- what to expect -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("levels", [2, 5])
+def test_the_mean_is_the_sum_of_values_times_probabilities(levels):
+    """Of each channel given those before it, over all colours."""
+    for likelihood in (random_mixture(levels=levels, size=1), random_softmax(levels=levels)):
+        colours = torch.cartesian_prod(*[torch.arange(levels)] * 3).T.reshape(3, *[levels] * 3)  # (3, L, L, L)
+        images = colours.reshape(1, 3, -1, 1)
+        spread = widen(likelihood, images.shape[2])
+        each = spread.log_prob(images, per_channel=True).exp().reshape(3, *[levels] * 3)
+        values = torch.arange(levels, dtype=torch.float64)
+        expected = [
+            torch.einsum("abc,a->", each[0] / levels**2, values).expand(levels, levels, levels),
+            torch.einsum("abc,b->a", each[1] / levels, values)[:, None, None].expand(levels, levels, levels),
+            torch.einsum("abc,c->ab", each[2], values)[:, :, None].expand(levels, levels, levels),
+        ]
+        torch.testing.assert_close(spread.mean(images).reshape(3, *[levels] * 3), torch.stack(expected))
+
+
+def test_the_mean_of_a_narrow_component_is_its_mean_and_none_leaves_the_range():
+    for mean, level in [(0.2, 153.0), (-3.0, 0.0), (3.0, 255.0)]:
+        one = torch.ones(1, 1, 1, 2, 2, dtype=torch.float64)
+        mixture = DiscretizedLogisticMixture(one[:, :, 0], mean * one, -7 * one)
+        got = mixture.mean(torch.zeros(1, 1, 2, 2, dtype=torch.uint8))
+        torch.testing.assert_close(got, torch.full_like(got, level), rtol=0, atol=1e-3)
+
+
+# --- the softmax --------------------------------------------------------------------------------------------------------
+
+
+def random_softmax(channels=3, levels=4, size=1, seed=0, whole_pixels=True):
+    generator = torch.Generator().manual_seed(seed)
+    pairs = channels * (channels - 1) // 2
+
+    def draw(count):
+        return torch.randn(1, levels, count, size, size, dtype=torch.float64, generator=generator)
+
+    return Categorical(draw(channels), draw(pairs) if pairs and whole_pixels else None)
+
+
+def widen(likelihood, count):
+    """The distribution of one pixel, at so many: (1, ·, count, 1)."""
+
+    def spread(p):
+        return None if p is None else p.expand(*p.shape[:-2], count, 1)
+
+    if isinstance(likelihood, Categorical):
+        return Categorical(spread(likelihood.logits), spread(likelihood.coefficients))
+    ties = None if likelihood.coefficients is None else torch.atanh(likelihood.coefficients)
+    parts = (likelihood.logits, likelihood.means, likelihood.log_scales, ties)
+    return type(likelihood)(*map(spread, parts), levels=likelihood.levels)
+
+
+@pytest.mark.parametrize("whole_pixels", [True, False])
+@pytest.mark.parametrize(("channels", "levels"), [(1, 2), (1, 256), (3, 2), (3, 8), (2, 16)])
+def test_the_softmax_of_all_colours_sums_to_one_and_follows_the_formula(channels, levels, whole_pixels):
+    one = random_softmax(channels, levels, whole_pixels=whole_pixels)
+    colours = torch.cartesian_prod(*[torch.arange(levels)] * channels).reshape(-1, channels)
+    log_prob = widen(one, len(colours)).log_prob(colours.T[None, ..., None])
+    assert log_prob.exp().sum().item() == pytest.approx(1, abs=1e-9)
+    value = colours[-2 if channels > 1 else -1].tolist()
+    slow, pairs = 0.0, iter(range(3))
+    for c, v in enumerate(value):
+        logits = one.logits[0, :, c, 0, 0].clone()
+        for d in range(c):
+            if whole_pixels:
+                logits += one.coefficients[0, :, next(pairs), 0, 0] * (2 * value[d] / (levels - 1) - 1)
+        slow += logits[v].item() - math.log(sum(math.exp(z) for z in logits.tolist()))
+    assert log_prob[0, -2 if channels > 1 else -1, 0].item() == pytest.approx(slow, rel=1e-9)
+
+
+@pytest.mark.parametrize("whole_pixels", [True, False])
+@pytest.mark.parametrize(("channels", "levels"), [(1, 256), (3, 4)])
+def test_the_softmax_draws_what_it_scores(channels, levels, whole_pixels):
+    one = random_softmax(channels, levels, whole_pixels=whole_pixels, seed=3)
+    drawn = widen(one, 40_000).sample(torch.Generator().manual_seed(1))[0, :, :, 0].long()  # (C, 40000)
+    place = (drawn * levels ** torch.arange(channels - 1, -1, -1)[:, None]).sum(dim=0)
+    counts = torch.bincount(place, minlength=levels**channels).double()
+    colours = torch.cartesian_prod(*[torch.arange(levels)] * channels).reshape(-1, channels)
+    expected = 40_000 * widen(one, len(colours)).log_prob(colours.T[None, ..., None]).flatten().exp()
+    chi_squared = ((counts - expected).square() / expected)[expected > 5].sum().item()
+    freedom = int((expected > 5).sum()) - 1
+    assert chi_squared < freedom + 5 * math.sqrt(2 * freedom)
+
+
+def test_the_softmaxs_parameters_are_read_as_logits_and_then_coefficients():
+    params = torch.arange(6.0 * 4).view(1, 24, 1, 1)
+    softmax = Categorical.from_params(params, channels=3, levels=4)
+    assert torch.equal(softmax.logits.flatten(), params.flatten()[:12])  # red, green, blue of level 0, then of level 1, ...
+    assert torch.equal(softmax.coefficients.flatten(), params.flatten()[12:])
+    assert Categorical.parameter_count(3, 256) == 1536
+    with pytest.raises(ValueError, match="need 24 parameters a pixel, got 23"):
+        Categorical.from_params(params[:, :23], channels=3, levels=4)
+    with pytest.raises(ValueError, match="coefficients must have shape"):
+        Categorical(softmax.logits, softmax.coefficients[:, :, :2])
+    with pytest.raises(ValueError, match="levels must be at least 2"):
+        Categorical(softmax.logits[:, :1])
+    for wrong, words in [(torch.full((1, 3, 1, 1), 4), "got values from 4 to 4"), (torch.zeros(1, 3, 1, 1), "integers")]:
+        with pytest.raises(ValueError, match=words):
+            softmax.log_prob(wrong)
+    for dtype in (torch.float16, torch.bfloat16):
+        black = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
+        assert Categorical.from_params(params.to(dtype), 3, 4).log_prob(black).dtype == torch.float32
+
+
+# --- sub-pixels ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("likelihood", [DiscretizedLogisticMixture, Categorical])
+def test_sub_pixels_are_one_channel_distributions_side_by_side(likelihood):
+    count = 3 * (6 if likelihood is DiscretizedLogisticMixture else 8)
+    params = torch.randn(2, count, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(8, (2, 3, 4, 5), generator=torch.Generator().manual_seed(1))
+    together = SubPixels.from_params(likelihood, params, 3, 8)
+    each = together.log_prob(images, per_channel=True)
+    for c in range(3):
+        alone = likelihood.from_params(params[:, c::3], 1, 8)
+        torch.testing.assert_close(each[:, c], alone.log_prob(images[:, c : c + 1]))
+        torch.testing.assert_close(together.mean(images)[:, c : c + 1], alone.mean(images[:, c : c + 1]))
+    torch.testing.assert_close(together.log_prob(images), each.sum(dim=1))
+    assert together.sample().shape == (2, 3, 4, 5)
+    with pytest.raises(ValueError, match="23 parameters a pixel do not split into 3"):
+        SubPixels.from_params(likelihood, torch.zeros(2, 23, 4, 5), 3, 8)
+    with pytest.raises(ValueError, match=r"shape \(N, 3, H, W\), got \(2, 2, 4, 5\)"):
+        together.log_prob(images[:, :2])
+
+
+# --- the dequantized mixture ---------------------------------------------------------------------------------------------
+
+
+def dequantized(mixture):
+    ties = None if mixture.coefficients is None else torch.atanh(mixture.coefficients)
+    return DequantizedLogisticMixture(mixture.logits, mixture.means, mixture.log_scales, ties, mixture.levels)
+
+
+def test_the_density_integrates_to_one():
+    """One channel over the real line; two channels over the plane, where the mean of one follows the other's level."""
+    one = widen(dequantized(random_mixture(channels=1, levels=8, size=1, log_scale=-1)), 40_001)
+    x = torch.linspace(-60, 60, 40_001, dtype=torch.float64)
+    assert torch.trapezoid(one.log_density(x.view(1, 1, -1, 1)).exp().flatten(), x).item() == pytest.approx(1, abs=1e-6)
+    x = torch.linspace(-25, 25, 1_501, dtype=torch.float64)
+    plane = torch.cartesian_prod(x, x).T[None, ..., None]  # (1, 2, 1501 * 1501, 1)
+    two = widen(dequantized(random_mixture(channels=2, mixtures=2, levels=8, size=1, log_scale=-1)), plane.shape[2])
+    density = two.log_density(plane).exp().reshape(1_501, 1_501)
+    assert torch.trapezoid(torch.trapezoid(density, x), x).item() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(("channels", "levels"), [(1, 2), (1, 8), (1, 256), (3, 4), (3, 256)])
+def test_the_bound_is_below_the_likelihood_and_its_probabilities_average_to_that_of_the_inner_bins(channels, levels):
+    mixture = random_mixture(channels, levels=levels, size=1, log_scale=-1)
+    images = torch.full((1, channels, 1, 1), min(levels - 2, 3)) if levels > 2 else torch.zeros(1, channels, 1, 1).long()
+    count = 20_000
+    draws = widen(dequantized(mixture), count).log_prob(images.expand(1, channels, count, 1), generator=seeded_generator(1))
+    exact = mixture.log_prob(images).item()
+    assert draws.mean().item() < exact + (0 if levels < 256 else 4 * draws.std().item() / math.sqrt(count))
+    if levels > 2:  # an edge bin is open, and the density knows only its inner part
+        error = draws.exp().std().item() / math.sqrt(count)
+        assert draws.exp().mean().item() == pytest.approx(math.exp(exact), abs=5 * error + 1e-12)
+
+
+def seeded_generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_bound_is_drawn_from_the_generator_and_channels_add_up():
+    mixture = dequantized(random_mixture(levels=8, size=3))
+    images = torch.randint(8, (1, 3, 3, 3), generator=seeded_generator(2))
+    first, again, other = (mixture.log_prob(images, generator=seeded_generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    each = mixture.log_prob(images, per_channel=True, generator=seeded_generator(1))
+    torch.testing.assert_close(each.sum(dim=1), first)
+    assert torch.equal(mixture.sample(seeded_generator(5)), random_mixture(levels=8, size=3).sample(seeded_generator(5)))

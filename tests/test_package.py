@@ -25,8 +25,9 @@ def public(module):
 
 @pytest.mark.parametrize(
     "name",
-    ["Config", "DataUnavailable", "DiscretizedLogisticMixture", "PixelCNNpp", "Training", "evaluate", "fit", "load_images",
-     "receptive_field", "sample", "style", "to_bytes", "to_model"],
+    ["Categorical", "Config", "DataUnavailable", "DequantizedLogisticMixture", "DiscretizedLogisticMixture", "PixelCNN",
+     "PixelCNNpp", "Training", "bits_per_pixel", "build", "evaluate", "fit", "load_images", "receptive_field", "sample",
+     "style", "to_bytes", "to_model"],
 )  # fmt: skip
 def test_the_names_readers_rely_on_are_there(name):
     assert hasattr(pixelcnn_edu, name)
@@ -82,7 +83,20 @@ def test_a_promised_error_is_raised_by_its_name():
 
 def test_the_modules_import_one_way():
     """Down the order of the book, so that a reader can read them in that order and meet nothing unknown."""
-    order = ["style", "data", "causal", "likelihoods", "blocks", "models", "probes", "sampling", "runs", "training"]
+    order = [
+        "style",
+        "data",
+        "causal",
+        "logistic",
+        "likelihoods",
+        "config",
+        "blocks",
+        "models",
+        "probes",
+        "sampling",
+        "runs",
+    ]
+    order += ["training"]
     for place, name in enumerate(order):
         source = inspect.getsource(importlib.import_module(f"pixelcnn_edu.{name}"))
         used = re.findall(r"^\s*from pixelcnn_edu\.(\w+) import", source, re.MULTILINE)

@@ -16,8 +16,8 @@ from torch.optim.swa_utils import AveragedModel
 
 import pixelcnn_edu.training
 from pixelcnn_edu import PixelCNNpp, Training, evaluate, fit, to_model
+from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import RunFolder, read_run
-from pixelcnn_edu.training import bits_per_image
 
 IMAGES = random_bytes(20, 3, 8, 8)
 TEST = random_bytes(10, 3, 8, 8, seed=1)
@@ -505,7 +505,7 @@ def test_what_does_not_fit_together_is_said_before_training_starts(tmp_path):
         ("learning_rate", float("nan")),
         ("ema_decay", 1.5),
         ("learning_rate_decay", -0.1),
-        ("init_images", 0),
+        ("init_images", -1),
         ("record_every", 0),
         ("test_images", 0),
     ],
@@ -520,3 +520,17 @@ def test_nothing_to_train_on_or_to_evaluate_is_said():
         fit(PixelCNNpp(tiny()), IMAGES[:0])
     with pytest.raises(ValueError, match="no images"):
         evaluate(PixelCNNpp(tiny()), IMAGES[:0])
+
+
+def test_the_two_switches_of_training_turn_off_what_they_name(monkeypatch):
+    """No images for the initialisation: the weights start as they are. No memory in the average: it is the weights."""
+    called = []
+    monkeypatch.setattr(pixelcnn_edu.training, "data_dependent_init", lambda *_: called.append(True))
+    torch.manual_seed(0)
+    model = PixelCNNpp(tiny())
+    settings = Training(steps=3, batch_size=4, init_images=0, ema_decay=0.0)
+    averaged, _ = fit(model, IMAGES, training=settings, device="cpu", progress=False)
+    assert called == []
+    assert all(torch.equal(a, b) for a, b in zip(averaged.parameters(), model.parameters()))
+    fit(model, IMAGES, training=Training(steps=1, batch_size=4), device="cpu", progress=False)
+    assert called == [True]

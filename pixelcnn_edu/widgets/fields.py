@@ -10,7 +10,8 @@ from torch import nn
 
 from pixelcnn_edu.blocks import normalized
 from pixelcnn_edu.causal import DownRightShiftedConv2d, DownShiftedConv2d, MaskedConv2d, down_shift, right_shift
-from pixelcnn_edu.models import Config, TwoStreams, double, halve
+from pixelcnn_edu.config import Config
+from pixelcnn_edu.models import TwoStreams, double, halve
 
 __all__ = ["DEPTHS", "LEVELS", "NETWORKS", "SIZE", "TwoStreamStack", "fields", "masked_stack", "pack", "strength_levels"]
 

@@ -1,0 +1,123 @@
+"""Weights from elsewhere: what the public implementation pclucas14/pixel-cnn-pp has trained, in this book's model."""
+
+import os
+import pickle
+
+import torch
+
+from pixelcnn_edu.config import Config
+from pixelcnn_edu.models import PixelCNNpp, TwoStreams
+
+__all__ = ["load_pclucas14"]
+
+
+def load_pclucas14(source, config=None):
+    """Build the `PixelCNNpp` that weights of pclucas14/pixel-cnn-pp describe: the same parameters, in this book's order.
+
+    source: the name of a checkpoint file, such as that project's own of 160 filters and 5 blocks, or a state dict.
+    config: what you expect; without it the configuration is read off the shapes, for images of 32x32. The model comes in the
+    weights' precision and in evaluation mode.
+
+    Two things differ there and are put right here: short-cuts of two features are concatenated before the activation, and
+    transposed convolutions are normalised over the wrong axis. Files are read without running code that they may hold.
+    Raises ValueError for a file that is no such checkpoint and for weights of another configuration, with the difference.
+    """
+    state = _read(source)
+    found = _configuration(state)
+    config = config or Config(image_shape=(found["channels"], 32, 32), **{k: found[k] for k in found if k != "channels"})
+    _refuse_another(config, found)
+    model = PixelCNNpp(config).to(state["u_init.conv.bias"].dtype)
+    with torch.no_grad():
+        for ours, theirs in _twins(model).items():
+            _copy(model.get_submodule(ours), state, theirs)
+        _reorder(model)
+    if state:
+        raise ValueError(f"these weights hold more than that project's model: {', '.join(list(state)[:3])} ...")
+    return model.eval()
+
+
+def _read(source):
+    if isinstance(source, (str, os.PathLike)):
+        try:
+            source = torch.load(source, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise ValueError(f"{source} is no checkpoint that can be read safely; download it anew ({error})") from error
+    if not isinstance(source, dict):
+        raise ValueError(f"expected a state dict of pclucas14/pixel-cnn-pp, got {type(source).__name__}")
+    return {name.removeprefix("module."): tensor for name, tensor in source.items()}  # DataParallel's prefix
+
+
+def _configuration(state):
+    """What the shapes of the weights say."""
+    try:
+        filters, inputs = state["u_init.conv.weight_v"].shape[:2]
+        outputs = len(state["nin_out.lin_a.bias"])
+    except KeyError as error:
+        raise ValueError(f"these are no weights of pclucas14/pixel-cnn-pp: {error} is missing") from error
+    blocks = sum(name.startswith("up_layers.0.u_stream.") and name.endswith("conv_out.conv.bias") for name in state)
+    return {"channels": inputs - 1, "filters": filters, "blocks": blocks, "mixtures": outputs // (10 if inputs > 2 else 3)}
+
+
+def _refuse_another(config, found):
+    fixed = {"levels": 256, "classes": 0, "likelihood": "mixture", "whole_pixels": True, "downsampling": True}
+    fixed |= {"shortcuts": True, "architecture": "pixelcnn++"}
+    asked = {"channels": config.image_shape[0], **config.to_dict()}
+    differences = [
+        f"{name} is {there} there, {asked[name]} here" for name, there in (found | fixed).items() if asked[name] != there
+    ]
+    if differences:
+        raise ValueError(f"the weights are of another configuration: {'; '.join(differences)}")
+
+
+def _twins(model):
+    """Which of our layers is which of theirs: {"up.0.vertical.conv_in": "up_layers.0.u_stream.0.conv_input.conv", ...}."""
+    twins = {
+        "first_vertical": "u_init.conv",
+        "first_above": "ul_init.0.conv",
+        "first_left": "ul_init.1.conv",
+        "to_params": "nin_out.lin_a",
+    }
+    parts = {"conv_in": "conv_input.conv", "shortcut": "nin_skip.lin_a", "conv_out": "conv_out.conv"}
+    for way, layers, resize in (("up", model.up, "downsize_{}.{}.conv"), ("down", model.down, "upsize_{}.{}.deconv")):
+        scale = block = 0
+        for place, layer in enumerate(layers):
+            for stream, name in (("vertical", "u_stream"), ("horizontal", "ul_stream")):
+                if not isinstance(layer, TwoStreams):
+                    twins[f"{way}.{place}.{stream}"] = resize.format(name, scale)
+                    continue
+                for ours, theirs in parts.items():
+                    if getattr(getattr(layer, stream), ours) is not None:
+                        twins[f"{way}.{place}.{stream}.{ours}"] = f"{way}_layers.{scale}.{name}.{block}.{theirs}"
+            scale, block = (scale, block + 1) if isinstance(layer, TwoStreams) else (scale + 1, 0)
+    return twins
+
+
+def _copy(conv, state, name):
+    """Move one layer's weights out of `state`; of the weight only its effective value counts."""
+    try:
+        length, direction, bias = (state.pop(f"{name}.{part}") for part in ("weight_g", "weight_v", "bias"))
+    except KeyError as error:
+        raise ValueError(f"these weights are incomplete: {error} is missing") from error
+    weight = torch._weight_norm(direction, length, 0)
+    if weight.numel() != conv.weight.numel() or bias.shape != conv.bias.shape:
+        raise ValueError(f"{name} has shape {tuple(weight.shape)}, which does not fit {tuple(conv.weight.shape)}")
+    conv.weight = weight.reshape(conv.weight.shape)  # weight norm takes it apart again, over the right axis
+    conv.bias.copy_(bias)
+
+
+def _reorder(model):
+    """Put inputs and outputs that are concatenated in another order there into ours."""
+    filters, channels, mixtures = model.config.filters, model.config.image_shape[0], model.config.mixtures
+    # A short-cut of two features u, s is activated as [u, s, -u, -s] there, as [u, -u, s, -s] here.
+    order = torch.arange(4 * filters).view(2, 2, filters).transpose(0, 1).flatten()  # (4F,)
+    for layer in model.down:
+        if isinstance(layer, TwoStreams):
+            layer.horizontal.shortcut.weight = layer.horizontal.shortcut.weight[:, order]
+    # After the logits, there, comes for each channel all of its means, then its log scales, then a coefficient.
+    kinds = 3 if channels > 1 else 2
+    each = mixtures + torch.arange(channels * kinds * mixtures).view(channels, kinds, mixtures)
+    means, log_scales = (each[:, kind].T.flatten() for kind in (0, 1))  # (K * C,): component first, then channel
+    coefficients = each[:, 2].T.flatten() if channels > 1 else means[:0]
+    order = torch.cat([torch.arange(mixtures), means, log_scales, coefficients])
+    model.to_params.weight, bias = model.to_params.weight[order], model.to_params.bias[order].clone()
+    model.to_params.bias.copy_(bias)

@@ -1,0 +1,45 @@
+"""The benchmarks run, at a small size, and say what they promise; no time is asserted."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+def output_of(name, *arguments):
+    done = subprocess.run([sys.executable, FOLDER / name, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_loss_is_compared_in_time_and_memory():
+    printed = output_of("loss.py", "--batch=1", "--size=8", "--mixtures=2", "--rounds=1")
+    assert re.search(r"^released formula +\d+\.\d+ ms +\d+\.\d MiB", printed, re.MULTILINE)
+    assert re.search(r"^ratio +\d+\.\d+ times +\d+\.\d+ times", printed, re.MULTILINE)
+
+
+def test_every_variant_is_timed():
+    printed = output_of("variants.py", "--filters=4", "--batch=1", "--size=8", "--rounds=1")
+    rows = re.findall(r"^(.{20}) +([\d,]+) +([\d,]+) +(\d+) +(\d+\.\d+)$", printed, re.MULTILINE)
+    assert len(rows) == 10
+    outputs = {name.strip(): int(count.replace(",", "")) for name, _, count, _, _ in rows}
+    assert (outputs["full model"], outputs["softmax"], outputs["original PixelCNN"]) == (100, 1536, 768)
+
+
+def test_precision_is_measured_on_a_recorded_run():
+    run = FOLDER.parent / "book" / "runs" / "cifar10-small"
+    printed = output_of("precision.py", str(run), "--data=shapes", "--images=1")
+    cost = {name: float(value) for name, value in re.findall(r"torch\.(\w+) .* ([+-]\d\.\d+) on average", printed)}
+    assert set(cost) == {"float64", "float32", "bfloat16", "float16"}
+    assert cost["float64"] == 0
+    assert abs(cost["float32"]) < 1e-4
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_every_benchmark_is_explained_to_contributors(path):
+    if path.name != "measure.py":
+        assert f"`{path.name}`" in (FOLDER.parent / "CONTRIBUTING.md").read_text()

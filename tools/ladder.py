@@ -1,0 +1,92 @@
+"""Run the ladder: every rung that is not recorded yet, one after the other. The design stands in book/runs/README.md.
+
+    PIXELCNN_EDU_DATA=... python tools/ladder.py book/runs/ladder            # every rung that is missing
+    PIXELCNN_EDU_DATA=... python tools/ladder.py book/runs/ladder full softmax
+
+Stopped at any time, the same command goes on.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from pixelcnn_edu import Config, Training, build, fit, load_images
+
+BUDGET = {"steps": 3000, "batch_size": 16, "record_every": 250, "test_images": 500, "mixed_precision": True}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What a rung changes against the full model: fields of `Config` and `Training`, and how many images it trains on."""
+
+    model: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
+    images: int = 50_000
+    original: bool = False
+
+
+RUNGS = {
+    "full": Rung(),
+    "softmax": Rung({"likelihood": "softmax"}),
+    "no-shortcuts": Rung({"shortcuts": False}),
+    "sub-pixels": Rung({"whole_pixels": False}),
+    "original": Rung({"filters": 96}, original=True),  # as many parameters as the full model
+    "no-downsampling": Rung({"downsampling": False}),
+    "dequantized": Rung({"likelihood": "dequantized"}),
+    "few-images": Rung(images=1000),
+    "few-images-dropout": Rung({"dropout": 0.5}, images=1000),
+    "no-init": Rung(training={"init_images": 0}),
+    "no-ema": Rung(training={"ema_decay": 0.0}),
+    "mixtures-1": Rung({"mixtures": 1}),
+    "mixtures-2": Rung({"mixtures": 2}),
+    "mixtures-5": Rung({"mixtures": 5}),
+    "full-seed-1": Rung(training={"seed": 1}),
+    "dropout": Rung({"dropout": 0.5}),
+    "classes": Rung({"classes": 10}),
+    "sub-pixels-softmax": Rung({"whole_pixels": False, "likelihood": "softmax"}),
+    "full-seed-2": Rung(training={"seed": 2}),
+}
+
+
+def climb(name, folder):
+    """Train one rung and record it in `folder`; nothing happens where it is finished."""
+    rung = RUNGS[name]
+    record = folder / "environment.json"
+    if record.exists() and json.loads(record.read_text())["finished"] and (folder / "samples.png").exists():
+        return
+    images, labels = load_images("cifar10", "train")
+    test, test_labels = load_images("cifar10", "test")
+    config = Config.small(**rung.model)
+    config = config.original() if rung.original else config
+    training = Training(**{**BUDGET, **rung.training})
+    torch.manual_seed(training.seed)
+    labels, test_labels = (labels, test_labels) if config.classes else (None, None)
+    _, lines = fit(
+        build(config),
+        images[: rung.images],
+        None if labels is None else labels[: rung.images],
+        training,
+        test,
+        test_labels,
+        out=folder,
+    )
+    print(f"{name}: {lines[-1]['test_bits_per_dim']:.4f} bits/dim", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="folder of all rungs")
+    parser.add_argument("rungs", nargs="*", help=f"of {', '.join(RUNGS)}; all where none is named")
+    options = parser.parse_args()
+    unknown = set(options.rungs) - set(RUNGS)
+    if unknown:
+        parser.error(f"there is no rung {', '.join(sorted(unknown))}; there are {', '.join(RUNGS)}")
+    for name in options.rungs or RUNGS:
+        climb(name, options.out / name)
+
+
+if __name__ == "__main__":
+    main()
