@@ -6,8 +6,9 @@ from pixelcnn_edu.data import DataUnavailable, load_images, to_bytes, to_model
 from pixelcnn_edu.likelihoods import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture
 from pixelcnn_edu.models import PixelCNN, PixelCNNpp, build
 from pixelcnn_edu.probes import bits_per_pixel, receptive_field
-from pixelcnn_edu.sampling import sample
+from pixelcnn_edu.sampling import complete, sample
 from pixelcnn_edu.training import Training, evaluate, fit
+from pixelcnn_edu.weights import load_model
 
 __version__ = "0.1.0"
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "Training",
     "bits_per_pixel",
     "build",
+    "complete",
     "evaluate",
     "fit",
     "load_images",
+    "load_model",
     "receptive_field",
     "sample",
     "style",

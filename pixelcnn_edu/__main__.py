@@ -1,3 +1,5 @@
+import sys
+
 from pixelcnn_edu.cli import main
 
-main()
+sys.exit(main())

@@ -1,42 +1,215 @@
 """The command line: `python -m pixelcnn_edu train --preset small --data cifar10 --steps 18000 --out runs/mine`."""
 
 import argparse
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, get_args
 
+import matplotlib.image
 import torch
+import tyro
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional
 
 from pixelcnn_edu.config import Config
-from pixelcnn_edu.data import load_images
-from pixelcnn_edu.models import PixelCNNpp
+from pixelcnn_edu.data import load_images, to_bytes, to_model
+from pixelcnn_edu.models import build
+from pixelcnn_edu.parallel import joined, process_device, rank
+from pixelcnn_edu.probes import bits_per_image
+from pixelcnn_edu.runs import CHECKPOINTS, image_grid
+from pixelcnn_edu.sampling import complete, sample
 from pixelcnn_edu.training import Training, fit
+from pixelcnn_edu.weights import load_model
 
 __all__ = ["main"]
 
+Preset = Literal["tiny", "small", "paper"]
+Data = Literal["cifar10", "shapes"]
+
+
+@dataclass
+class Train:
+    """Train a model and record the run.
+
+    Attributes:
+        out: folder for the record: configuration, metrics, environment, checkpoints, weights, a sheet of samples.
+        preset: size of the model; every option of the model below changes it.
+        data: what to train on; it decides the size of the images.
+        resume: go on where the run in the folder stopped; an empty folder starts a run.
+        original: take all five of the paper's changes back, and train the original PixelCNN.
+        device: auto for a GPU where there is one, else cpu, cuda, cuda:1, ...
+        tensorboard: write the record for TensorBoard too.
+    """
+
+    out: Path
+    preset: Preset = "small"
+    data: Data = "cifar10"
+    resume: bool = False
+    original: bool = False
+    device: str = "auto"
+    tensorboard: bool = False
+    model: OmitArgPrefixes[Config] = field(default_factory=Config.small)
+    training: OmitArgPrefixes[Training] = field(default_factory=Training)
+
+    def __call__(self):
+        """Train; return whether the run is finished. A run that was stopped is not."""
+        started = any((self.out / name).exists() for name in CHECKPOINTS)
+        if started and not self.resume:
+            raise ValueError(f"{self.out} holds a run; add --resume to go on with it, or choose another folder")
+        device = process_device(self.device)
+        images, labels = load_images(self.data, "train")
+        test, test_labels = load_images(self.data, "test")
+        config = dataclasses.replace(self.model, image_shape=tuple(images.shape[1:]))
+        config = config.original() if self.original else config
+        labels, test_labels = (labels, test_labels) if config.classes else (None, None)
+        torch.manual_seed(self.training.seed)
+        with joined(device):
+            _, lines = fit(
+                build(config),
+                images,
+                labels,
+                self.training,
+                test,
+                test_labels,
+                out=self.out,
+                device=device,
+                tensorboard=self.tensorboard,
+            )
+            finished = bool(lines) and lines[-1]["step"] == self.training.steps
+            if finished and rank() == 0:
+                last = lines[-1]
+                print(f"{last['test_bits_per_dim']:.4f} bits/dim on {last['test_images']} test images; see {self.out}")
+        return finished
+
+
+@dataclass
+class Evaluate:
+    """Measure a recorded run's weights: bits/dim, with its standard error over images.
+
+    Attributes:
+        run: the run's folder, or a file of weights.
+        data: what to measure on.
+        split: which part of it.
+        images: how many images, all where none is named.
+        device: auto for a GPU where there is one, else cpu, cuda, cuda:1, ...
+    """
+
+    run: Positional[Path]
+    data: Data = "cifar10"
+    split: Literal["train", "test"] = "test"
+    images: int | None = None
+    device: str = "auto"
+
+    def __call__(self):
+        """Measure and print."""
+        model = load_model(self.run).to(process_device(self.device))
+        images, labels = load_images(self.data, self.split)
+        images, labels = images[: self.images], labels[: self.images] if model.config.classes else None
+        bits = bits_per_image(model, images, labels)
+        error = bits.std().item() / len(bits) ** 0.5 if len(bits) > 1 else float("nan")
+        print(f"{bits.mean().item():.4f} +- {error:.4f} bits/dim on {len(bits)} images of {self.data}, {self.split}")
+        return True
+
+
+@dataclass
+class Sample:
+    """Draw images from a recorded run's weights, into one picture.
+
+    Attributes:
+        run: the run's folder, or a file of weights.
+        out: the picture.
+        count: how many images.
+        label: the class of all of them, where the model has classes; without it the classes take turns.
+        seed: of the draws.
+        device: auto for a GPU where there is one, else cpu, cuda, cuda:1, ...
+    """
+
+    run: Positional[Path]
+    out: Path = Path("samples.png")
+    count: int = 16
+    label: int | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    def __call__(self):
+        """Draw and write."""
+        model = load_model(self.run).to(process_device(self.device))
+        images = sample(model, self.count, _labels(model, self.count, self.label), self.seed)
+        _write_picture(self.out, images, model.config.levels)
+        return True
+
+
+@dataclass
+class Complete:
+    """Keep the upper rows of test images and draw the rest with a recorded run's weights, into one picture.
+
+    Attributes:
+        run: the run's folder, or a file of weights.
+        out: the picture: a row of images as they are, and the completions below.
+        data: whose test images.
+        count: how many images.
+        rows: how many rows are kept, half of them where none is named.
+        label: the class to draw with, where the model has classes; without it the images' own.
+        seed: of the draws.
+        device: auto for a GPU where there is one, else cpu, cuda, cuda:1, ...
+    """
+
+    run: Positional[Path]
+    out: Path = Path("completions.png")
+    data: Data = "cifar10"
+    count: int = 8
+    rows: int | None = None
+    label: int | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    def __call__(self):
+        """Complete and write."""
+        model = load_model(self.run).to(process_device(self.device))
+        images, labels = (part[: self.count] for part in load_images(self.data, "test"))
+        height, width = images.shape[2:]
+        known = torch.zeros(height, width, dtype=torch.bool)
+        known[: height // 2 if self.rows is None else self.rows] = True
+        if model.config.classes:
+            labels = labels if self.label is None else torch.full_like(labels, self.label)
+        done = complete(model, images, known, labels if model.config.classes else None, self.seed)
+        _write_picture(self.out, torch.cat([images, done.cpu()]), model.config.levels, columns=len(images))
+        return True
+
 
 def main(arguments=None):
-    """Train a model and record the run; the same command again continues where it stopped. See chapter 10."""
-    parser = argparse.ArgumentParser(prog="python -m pixelcnn_edu")
-    command = parser.add_subparsers(dest="command", required=True).add_parser("train", help="train a model, record the run")
-    command.add_argument("--preset", choices=("tiny", "small", "paper"), default="small", help="size of the model")
-    command.add_argument("--data", choices=("cifar10", "shapes"), default="cifar10", help="what to train on")
-    command.add_argument("--steps", type=int, default=18_000, help="updates in all")
-    command.add_argument("--batch-size", type=int, default=16, help="images an update")
-    command.add_argument("--record-every", type=int, default=500, help="steps between two lines of the record")
-    command.add_argument("--mixed-precision", action="store_true", help="run the network in bfloat16")
-    command.add_argument("--seed", type=int, default=0, help="of the weights, the order of the data and dropout")
-    command.add_argument("--out", required=True, help="folder for the record")
-    options = parser.parse_args(arguments)
-
-    images, _ = load_images(options.data, "train")
-    test, _ = load_images(options.data, "test")
-    torch.manual_seed(options.seed)
-    model = PixelCNNpp(getattr(Config, options.preset)())
-    training = Training(
-        steps=options.steps,
-        batch_size=options.batch_size,
-        record_every=options.record_every,
-        mixed_precision=options.mixed_precision,
-        seed=options.seed,
+    """Run a command; return the exit status: 0 where it is done, 1 where it failed, 130 where training was stopped."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # The preset decides the defaults of the model's options, so it is looked up first.
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    peek.add_argument("--preset", default="small")
+    preset = peek.parse_known_args(arguments)[0].preset
+    model = getattr(Config, preset)() if preset in get_args(Preset) else Config.small()  # tyro explains what is wrong
+    training = Annotated[Train, tyro.conf.subcommand("train", default=Train(out=tyro.MISSING, model=model))]
+    others = [Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())] for kind in (Evaluate, Sample, Complete)]
+    command = tyro.cli(
+        OmitSubcommandPrefixes[training | others[0] | others[1] | others[2]],
+        prog="python -m pixelcnn_edu",
+        description=__doc__,
+        args=arguments,
     )
-    _, lines = fit(model, images, training=training, test=test, out=options.out)
-    if lines:
-        print(f"{lines[-1]['test_bits_per_dim']:.4f} bits/dim on {lines[-1]['test_images']} test images; see {options.out}")
+    try:
+        return 0 if command() else 130
+    except (OSError, ValueError, ArithmeticError, MemoryError, ImportError) as error:  # what the package explains
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def _labels(model, count, label):
+    if not model.config.classes:
+        if label is not None:
+            raise ValueError("a label was given, but the model was trained without classes")
+        return None
+    return torch.arange(count) % model.config.classes if label is None else torch.full((count,), label)
+
+
+def _write_picture(path, images, levels, columns=None):
+    sheet = image_grid(to_bytes(to_model(images, levels)), columns).repeat(4, axis=0).repeat(4, axis=1)
+    matplotlib.image.imsave(path, sheet)
+    print(f"wrote {path}")

@@ -24,21 +24,22 @@ ORIGINAL = {
 class Config:
     """All that defines a model; the default is the released code's full size.
 
-    image_shape: channels, height, width, of any size.
-    levels: values a channel can take, 256 for bytes.
-    filters: feature maps F in each of the two streams. The paper's text says 192; the released code and its 2.92
-        bits/dim checkpoint use 160.
-    blocks: gated blocks at each of the three resolutions on the way up; a third of the residual blocks of the PixelCNN.
-    mixtures: components K of the mixture of logistics.
-    dropout: probability of zeroing an activation inside a gated block, in training (the paper's fifth change).
-    classes: number of labels to condition on, 0 for none.
-    likelihood: "mixture", the discretized mixture of logistics (the paper's first change), "softmax", a number for each
-        level, or "dequantized", the mixture's density at bytes with uniform noise.
-    whole_pixels: condition on whole pixels and tie the colours of a pixel in the likelihood (the paper's second change);
-        without it the network itself sees red before green before blue.
-    downsampling: halve the resolution twice (the paper's third change); without it every layer runs at full size.
-    shortcuts: feed each layer on the way up into its twin on the way down (the paper's fourth change).
-    architecture: "pixelcnn++" or, set by `original`, "pixelcnn".
+    Attributes:
+        image_shape: channels, height, width, of any size.
+        levels: values a channel can take, 256 for bytes.
+        filters: feature maps F in each of the two streams. The paper's text says 192; the released code and its 2.92
+            bits/dim checkpoint use 160.
+        blocks: gated blocks at each of the three resolutions on the way up; a third of the residual blocks of the PixelCNN.
+        mixtures: components K of the mixture of logistics.
+        dropout: probability of zeroing an activation inside a gated block, in training (the paper's fifth change).
+        classes: number of labels to condition on, 0 for none.
+        likelihood: "mixture", the discretized mixture of logistics (the paper's first change), "softmax", a number for each
+            level, or "dequantized", the mixture's density at bytes with uniform noise.
+        whole_pixels: condition on whole pixels and tie the colours of a pixel in the likelihood (the paper's second change);
+            without it the network itself sees red before green before blue.
+        downsampling: halve the resolution twice (the paper's third change); without it every layer runs at full size.
+        shortcuts: feed each layer on the way up into its twin on the way down (the paper's fourth change).
+        architecture: "pixelcnn++" or, set by `original`, "pixelcnn".
 
     Raises ValueError for values that make no model. Source: sections 2 and 3.1 of Salimans et al. 2017.
     """

@@ -4,8 +4,12 @@ import csv
 import datetime
 import json
 import os
+import pickle
 import platform
+import shutil
 import subprocess
+import warnings
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,9 +20,13 @@ from safetensors.torch import save_file
 
 from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import to_bytes, to_model
+from pixelcnn_edu.models import build
+from pixelcnn_edu.parallel import rank
 
 __all__ = ["Run", "RunFolder", "image_grid", "read_run"]
 
+CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
+MAY_CHANGE = ("steps", "accumulate", "compile")  # a run may be made longer, and go on where memory or speed differ
 COLUMNS = ("step", "seconds", "images", "train_bits_per_dim", "test_bits_per_dim", "test_images")
 
 
@@ -46,27 +54,41 @@ def read_run(folder):
 class RunFolder:
     """Writes a run to `path` as it goes; every file is either the old one or the new one, never half of it.
 
-    Raises OSError where the folder cannot be written, and ValueError where it holds a run of another configuration.
+    The checkpoint before the last is kept too, and takes over where the last one is damaged. Of several processes the first
+    alone writes. Raises OSError where the folder cannot be written or has no room for the checkpoints, and ValueError where
+    it holds a run of another configuration or nothing but damaged checkpoints.
     """
 
-    def __init__(self, path, config, training):
+    def __init__(self, path, config, training, tensorboard=False):
         self.path = Path(path)
         self.settings = {"model": config.to_dict(), "training": asdict(training)}
         self.environment = _environment(training.seed)
         self.checkpoint = self._read_checkpoint()  # a dict, None where the folder holds none
+        if rank() > 0:
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._check_room(config)
             self._write("config.json", json.dumps(self.settings, indent=2) + "\n")
         except OSError as error:
             raise OSError(f"cannot write to the output folder {self.path}: {error}; choose another with out=") from error
+        self.tensorboard = _tensorboard_writer(self.path) if tensorboard else None
+
+    def _check_room(self, config):
+        """Raise OSError where checkpoints will not fit: at the worst moment three of weights, average and two moments."""
+        with torch.device("meta"):  # shapes alone, no numbers
+            weights = sum(p.numel() * p.element_size() for p in build(config).parameters())
+        held = sum(path.stat().st_size for path in map(self.path.joinpath, CHECKPOINTS) if path.exists())
+        needed, free = 3 * 4 * weights - held, shutil.disk_usage(self.path).free
+        if needed > free:
+            raise OSError(f"its checkpoints need {needed / 2**20:.0f} MiB, and {free / 2**20:.0f} MiB are free")
 
     def _read_checkpoint(self):
-        path = self.path / "checkpoint.pt"
-        if not path.exists():
+        saved = _first_whole([self.path / name for name in CHECKPOINTS])
+        if saved is None:
             if (self.path / "metrics.csv").exists():
                 raise ValueError(f"{self.path} holds a recorded run without its checkpoint; choose another folder")
             return None
-        saved = torch.load(path, map_location="cpu", weights_only=True)
         self._refuse_another_run(saved["settings"])
         if saved["step"] > self.settings["training"]["steps"]:
             raise ValueError(
@@ -76,13 +98,26 @@ class RunFolder:
         return saved
 
     def save(self, state, finished):
-        """Write the checkpoint (`state` and whose it is), the metrics and the environment."""
+        """Write the checkpoint (`state` and whose it is), the metrics and the environment.
+
+        Raises OSError where that fails, say on a full disk; what was written before is still there.
+        """
+        if rank() > 0:
+            return
         checkpoint = {**state, "settings": self.settings, "started": self.environment["started"]}
-        self._write("checkpoint.pt", lambda path: torch.save(checkpoint, path))
-        self._write("metrics.csv", lambda path: _write_csv(path, state["lines"]))
         ended = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         environment = {**self.environment, "ended": ended, "seconds": round(state["seconds"]), "finished": finished}
-        self._write("environment.json", json.dumps(environment, indent=2) + "\n")
+        try:
+            self._write(CHECKPOINTS[0], lambda path: torch.save(checkpoint, path), keep_as=CHECKPOINTS[1])
+            self._write("metrics.csv", lambda path: _write_csv(path, state["lines"]))
+            self._write("environment.json", json.dumps(environment, indent=2) + "\n")
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            raise OSError(
+                f"step {state['step']} could not be written to {self.path}: {error}. What was written before is whole: "
+                "make room, and the same call goes on from there"
+            ) from error
+        if self.tensorboard and state["lines"]:
+            _report(self.tensorboard, state["lines"][-1])
 
     def save_weights(self, model):
         """Write the model's weights as safetensors, with its configuration inside."""
@@ -96,29 +131,66 @@ class RunFolder:
         sheet = image_grid(images).repeat(4, axis=0).repeat(4, axis=1)
         self._write("samples.png", lambda path: matplotlib.image.imsave(path, sheet, format="png"))
 
-    def _write(self, name, content):
+    def _write(self, name, content, keep_as=None):
         """Write to a file beside the target, then put it in the target's place, which the system does in one step."""
-        scratch = self.path / f".{name}.part"
+        scratch, target = self.path / f".{name}.part", self.path / name
         try:
             if callable(content):
                 content(scratch)
             else:
                 scratch.write_text(content)
-            os.replace(scratch, self.path / name)
+            with scratch.open("rb") as file:  # on the disk before it counts, for a power cut
+                os.fsync(file.fileno())
+            if keep_as and target.exists():
+                os.replace(target, self.path / keep_as)
+            os.replace(scratch, target)
         finally:
             scratch.unlink(missing_ok=True)
 
     def _refuse_another_run(self, saved):
+        saved = {**saved, "model": {**asdict(Config()), **saved["model"]}}  # fields may be newer than the checkpoint
         differences = [
-            f"{part}.{name}: {saved[part].get(name)} there, {value} now"
+            f"{part}.{name}: {saved[part][name]} there, {value} now"
             for part, now in self.settings.items()
             for name, value in now.items()
-            if name != "steps" and saved[part].get(name) != value  # a run may be made longer
+            if name not in MAY_CHANGE and saved[part][name] != value
         ]
         if differences:
             raise ValueError(
                 f"{self.path} holds a checkpoint of another run ({'; '.join(differences)}); choose another folder"
             )
+
+
+def _first_whole(paths):
+    """The content of the first checkpoint that is undamaged, None where there is no file; a damaged one is named."""
+    damaged = []
+    for path in filter(Path.exists, paths):
+        try:
+            with zipfile.ZipFile(path) as file:
+                if file.testzip():  # compares every part's checksum
+                    raise zipfile.BadZipFile(f"wrong checksum in {file.testzip()}")
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+            damaged.append(str(path))
+            warnings.warn(f"{path} is damaged and is skipped: {error}", stacklevel=2)
+    if damaged:
+        raise ValueError(f"no checkpoint is whole: {', '.join(damaged)}. Choose another folder, or delete this one's files")
+    return None
+
+
+def _tensorboard_writer(path):
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # not needed otherwise, and slow to import
+    except ImportError as error:
+        raise ImportError("tensorboard is not installed: pip install 'pixelcnn-edu[tensorboard]'") from error
+    return SummaryWriter(str(path))
+
+
+def _report(writer, line):
+    for name, value in line.items():
+        if "bits" in name:
+            writer.add_scalar(name, value, line["step"])
+    writer.flush()
 
 
 def image_grid(images, columns=None, gap=1):

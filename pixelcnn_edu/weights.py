@@ -1,14 +1,40 @@
-"""Weights from elsewhere: what the public implementation pclucas14/pixel-cnn-pp has trained, in this book's model."""
+"""Weights in files: this book's own, and those of the public implementation pclucas14/pixel-cnn-pp."""
 
+import json
 import os
 import pickle
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from pixelcnn_edu.config import Config
-from pixelcnn_edu.models import PixelCNNpp, TwoStreams
+from pixelcnn_edu.models import PixelCNNpp, TwoStreams, build
 
-__all__ = ["load_pclucas14"]
+__all__ = ["load_model", "load_pclucas14"]
+
+
+def load_model(path):
+    """The model of a recorded run, with its averaged weights, in evaluation mode.
+
+    path: the run's folder, or a file of weights that `fit` wrote, whose configuration is inside. Raises FileNotFoundError
+    where there is none, and ValueError for a file that is damaged or holds something else.
+    """
+    path = Path(path)
+    path = path / "weights.safetensors" if path.is_dir() else path
+    if not path.exists():
+        raise FileNotFoundError(f"there are no weights in {path}; a run writes them when it ends")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no file of weights that can be read: {error}") from error
+    if "config" not in metadata:
+        raise ValueError(f"{path} does not say which model its weights belong to; it was not written by fit")
+    model = build(Config(**json.loads(metadata["config"])))
+    model.load_state_dict(weights)
+    return model.eval()
 
 
 def load_pclucas14(source, config=None):

@@ -26,8 +26,8 @@ def public(module):
 @pytest.mark.parametrize(
     "name",
     ["Categorical", "Config", "DataUnavailable", "DequantizedLogisticMixture", "DiscretizedLogisticMixture", "PixelCNN",
-     "PixelCNNpp", "Training", "bits_per_pixel", "build", "evaluate", "fit", "load_images", "receptive_field", "sample",
-     "style", "to_bytes", "to_model"],
+     "PixelCNNpp", "Training", "bits_per_pixel", "build", "complete", "evaluate", "fit", "load_images", "load_model",
+     "receptive_field", "sample", "style", "to_bytes", "to_model"],
 )  # fmt: skip
 def test_the_names_readers_rely_on_are_there(name):
     assert hasattr(pixelcnn_edu, name)
@@ -92,11 +92,11 @@ def test_the_modules_import_one_way():
         "config",
         "blocks",
         "models",
+        "weights",
         "probes",
         "sampling",
-        "runs",
     ]
-    order += ["training"]
+    order += ["parallel", "runs", "interrupts", "training"]
     for place, name in enumerate(order):
         source = inspect.getsource(importlib.import_module(f"pixelcnn_edu.{name}"))
         used = re.findall(r"^\s*from pixelcnn_edu\.(\w+) import", source, re.MULTILINE)

@@ -197,8 +197,7 @@ def test_the_learning_rate_decays_at_every_step(monkeypatch):
 
 
 def test_each_epoch_shows_every_image_once():
-    batches = [pixelcnn_edu.training._batch(torch.arange(10), None, 4, step, 0, torch.device("cpu"))[0] for step in range(5)]
-    order = torch.cat(batches)
+    order = torch.cat([pixelcnn_edu.training._indices(10, 4, step, 0) for step in range(5)])
     assert sorted(order[:10].tolist()) == sorted(order[10:].tolist()) == list(range(10))
     assert order[:10].tolist() != order[10:].tolist()
 
@@ -213,8 +212,8 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_alone(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_with_its_step(monkeypatch):
     model = PixelCNNpp(tiny())
-    monkeypatch.setattr(model, "bits_per_dim", lambda images, labels=None: images.float().mean((1, 2, 3)) * math.nan)
-    with pytest.raises(FloatingPointError, match="at step 0"):
+    monkeypatch.setattr(model, "bits_per_dim", lambda images, labels=None: model.to_params.bias.sum() * math.nan)
+    with pytest.raises(FloatingPointError, match=r"at step 0, on the images .*no checkpoint was written yet"):
         fit(model, IMAGES, training=Training(steps=1), device="cpu", progress=False)
 
 
@@ -416,7 +415,8 @@ def test_every_step_has_its_own_images_and_its_own_dropout(monkeypatch):
 
 
 def test_a_batch_larger_than_the_data_runs_through_several_epochs():
-    batch, labels = pixelcnn_edu.training._batch(torch.arange(3), torch.arange(3) + 10, 8, 2, 0, torch.device("cpu"))
+    indices = pixelcnn_edu.training._indices(3, 8, 2, 0)
+    batch, labels = pixelcnn_edu.training._take(torch.arange(3), torch.arange(3) + 10, indices, torch.device("cpu"))
     assert batch.bincount().tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])
     assert torch.equal(labels, batch + 10)
 
@@ -442,7 +442,9 @@ def test_a_loss_that_explodes_later_keeps_what_was_recorded(tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(PixelCNNpp, "bits_per_dim", explodes)
         with pytest.raises(
-            FloatingPointError, match=rf"the loss is {trouble} at step 7; .* up to step 5 is kept.*learning_rate"
+            FloatingPointError,
+            match=rf"the loss is {trouble} at step 7, on the images \[\d+, \d+, \d+, \d+\]; "
+            rf"the last good checkpoint is that of step 5 in .*{tmp_path.name}. Lower learning_rate",
         ):
             run(10, tmp_path)
     after = torch.load(tmp_path / "checkpoint.pt", weights_only=True)

@@ -1,0 +1,61 @@
+"""Several processes that train one model, started by `torchrun`: who is who, and a mean over all of them."""
+
+import contextlib
+import os
+
+import torch
+from torch import distributed
+
+__all__ = ["joined", "mean_over_processes", "process_device", "rank", "world_size"]
+
+
+@contextlib.contextmanager
+def joined(device):
+    """Inside, this process works with the others that `torchrun` started; without `torchrun` nothing happens."""
+    if not distributed.is_torchelastic_launched():
+        yield
+        return
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def process_device(name="auto"):
+    """The device of this process: "auto" is the GPU of its own where there is one, else the CPU.
+
+    Raises ValueError where a GPU is asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"there is no GPU here that PyTorch {torch.__version__} can use; leave device at auto")
+        if device.index is None:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    return device
+
+
+def rank():
+    """This process's number, 0 where it is alone."""
+    return distributed.get_rank() if _together() else 0
+
+
+def world_size():
+    """How many processes there are."""
+    return distributed.get_world_size() if _together() else 1
+
+
+def mean_over_processes(value):
+    """The mean of a scalar tensor over all processes, the same in each."""
+    if _together():
+        distributed.all_reduce(value)
+        value = value / world_size()
+    return value
+
+
+def _together():
+    return distributed.is_available() and distributed.is_initialized()
