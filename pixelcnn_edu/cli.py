@@ -14,6 +14,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional
 
 from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import load_images, to_bytes, to_model
+from pixelcnn_edu.files import images_from_folder
 from pixelcnn_edu.models import build
 from pixelcnn_edu.parallel import joined, process_device, rank
 from pixelcnn_edu.probes import bits_per_image
@@ -25,7 +26,6 @@ from pixelcnn_edu.weights import load_model
 __all__ = ["main"]
 
 Preset = Literal["tiny", "small", "paper"]
-Data = Literal["cifar10", "shapes"]
 
 
 @dataclass
@@ -35,7 +35,8 @@ class Train:
     Attributes:
         out: folder for the record: configuration, metrics, environment, checkpoints, weights, a sheet of samples.
         preset: size of the model; every option of the model below changes it.
-        data: what to train on; it decides the size of the images.
+        data: cifar10, shapes, imagenet32, imagenet64, or a folder of your own images with train and test in it. It decides
+            the size of the images; your own are scaled to the height of --image-shape.
         resume: go on where the run in the folder stopped; an empty folder starts a run.
         original: take all five of the paper's changes back, and train the original PixelCNN.
         device: auto for a GPU where there is one, else cpu, cuda, cuda:1, ...
@@ -44,7 +45,7 @@ class Train:
 
     out: Path
     preset: Preset = "small"
-    data: Data = "cifar10"
+    data: str = "cifar10"
     resume: bool = False
     original: bool = False
     device: str = "auto"
@@ -58,8 +59,8 @@ class Train:
         if started and not self.resume:
             raise ValueError(f"{self.out} holds a run; add --resume to go on with it, or choose another folder")
         device = process_device(self.device)
-        images, labels = load_images(self.data, "train")
-        test, test_labels = load_images(self.data, "test")
+        images, labels = _load(self.data, "train", self.model.image_shape[1])
+        test, test_labels = _load(self.data, "test", self.model.image_shape[1])
         config = dataclasses.replace(self.model, image_shape=tuple(images.shape[1:]))
         config = config.original() if self.original else config
         labels, test_labels = (labels, test_labels) if config.classes else (None, None)
@@ -89,14 +90,14 @@ class Evaluate:
 
     Attributes:
         run: the run's folder, or a file of weights.
-        data: what to measure on.
+        data: what to measure on: a data set's name, or a folder as in train.
         split: which part of it.
         images: how many images, all where none is named.
         device: auto for a GPU where there is one, else cpu, cuda, cuda:1, ...
     """
 
     run: Positional[Path]
-    data: Data = "cifar10"
+    data: str = "cifar10"
     split: Literal["train", "test"] = "test"
     images: int | None = None
     device: str = "auto"
@@ -104,7 +105,7 @@ class Evaluate:
     def __call__(self):
         """Measure and print."""
         model = load_model(self.run).to(process_device(self.device))
-        images, labels = load_images(self.data, self.split)
+        images, labels = _load(self.data, self.split, model.config.image_shape[1])
         images, labels = images[: self.images], labels[: self.images] if model.config.classes else None
         bits = bits_per_image(model, images, labels)
         error = bits.std().item() / len(bits) ** 0.5 if len(bits) > 1 else float("nan")
@@ -147,7 +148,7 @@ class Complete:
     Attributes:
         run: the run's folder, or a file of weights.
         out: the picture: a row of images as they are, and the completions below.
-        data: whose test images.
+        data: whose test images: a data set's name, or a folder as in train.
         count: how many images.
         rows: how many rows are kept, half of them where none is named.
         label: the class to draw with, where the model has classes; without it the images' own.
@@ -157,7 +158,7 @@ class Complete:
 
     run: Positional[Path]
     out: Path = Path("completions.png")
-    data: Data = "cifar10"
+    data: str = "cifar10"
     count: int = 8
     rows: int | None = None
     label: int | None = None
@@ -167,13 +168,14 @@ class Complete:
     def __call__(self):
         """Complete and write."""
         model = load_model(self.run).to(process_device(self.device))
-        images, labels = (part[: self.count] for part in load_images(self.data, "test"))
+        images, labels = _load(self.data, "test", model.config.image_shape[1])
+        images, labels = images[: self.count], None if labels is None else labels[: self.count]
         height, width = images.shape[2:]
         known = torch.zeros(height, width, dtype=torch.bool)
         known[: height // 2 if self.rows is None else self.rows] = True
-        if model.config.classes:
-            labels = labels if self.label is None else torch.full_like(labels, self.label)
-        done = complete(model, images, known, labels if model.config.classes else None, self.seed)
+        if not model.config.classes or self.label is not None:
+            labels = _labels(model, len(images), self.label)
+        done = complete(model, images, known, labels, self.seed)
         _write_picture(self.out, torch.cat([images, done.cpu()]), model.config.levels, columns=len(images))
         return True
 
@@ -199,6 +201,13 @@ def main(arguments=None):
     except (OSError, ValueError, ArithmeticError, MemoryError, ImportError) as error:  # what the package explains
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+
+
+def _load(name, split, size):
+    """A data set by name, or the part `split` of a folder of images, scaled to `size`."""
+    if Path(name).is_dir():
+        return images_from_folder(Path(name) / split, size)
+    return load_images(name, split)
 
 
 def _labels(model, count, label):

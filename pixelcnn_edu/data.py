@@ -12,6 +12,8 @@ import numpy as np
 import pooch
 import torch
 
+from pixelcnn_edu.files import small_imagenet
+
 __all__ = ["DataUnavailable", "load_images", "shapes", "shapes_entropy", "to_bytes", "to_model"]
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -58,10 +60,11 @@ def to_bytes(x, levels=256):
 
 
 def load_images(name, split="train", root=None):
-    """A data set as bytes: images uint8 (N, C, H, W) and labels int64 (N,).
+    """A data set as bytes: images uint8 (N, C, H, W) and labels int64 (N,), None where it has none.
 
-    name: "cifar10", 32x32 photographs of ten classes (50,000 and 10,000), or "shapes", made on the spot (5,000 and 1,000).
-    split: "train" or "test". root: the folder that holds or will hold `cifar-10-batches-bin/`; else the environment
+    name: "cifar10", 32x32 photographs of ten classes (50,000 and 10,000), "shapes", made on the spot (5,000 and 1,000), or
+    "imagenet32" and "imagenet64", from files that you put in `imagenet32/` or `imagenet64/` (see `files.small_imagenet`).
+    split: "train" or "test". root: the folder that holds these, and will hold `cifar-10-batches-bin/`; else the environment
     variable PIXELCNN_EDU_DATA, else the user's cache. CIFAR-10 is downloaded once (170 MB) and every file's checksum is
     compared at every call. With PIXELCNN_EDU_OFFLINE=1 nothing is downloaded.
 
@@ -75,7 +78,12 @@ def load_images(name, split="train", root=None):
         return shapes(count, seed=seed)
     if name == "cifar10":
         return _load_cifar10(split, root)
-    raise ValueError(f'name must be "cifar10" or "shapes", got {name!r}')
+    if name in ("imagenet32", "imagenet64"):
+        try:
+            return small_imagenet(_data_root(root) / name, split, int(name.removeprefix("imagenet")))
+        except (FileNotFoundError, ValueError) as error:
+            raise DataUnavailable(str(error)) from error
+    raise ValueError(f'name must be "cifar10", "shapes", "imagenet32" or "imagenet64", got {name!r}')
 
 
 def _load_cifar10(split, root):

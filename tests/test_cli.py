@@ -106,8 +106,8 @@ def test_the_original_has_a_switch(tmp_path, seen):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["fly"], ["train"], ["train", "--out", "x", "--preset", "huge"], ["train", "--out", "x", "--data", "mnist"],
-     ["train", "--out", "x", "--steps", "many"], ["evaluate"], ["train", "--out", "x", "--filters", "0"]],
+    [[], ["fly"], ["train"], ["train", "--out", "x", "--preset", "huge"], ["train", "--out", "x", "--steps", "many"],
+     ["evaluate"], ["train", "--out", "x", "--filters", "0"]],
     ids=str,
 )  # fmt: skip
 def test_a_command_that_makes_no_sense_is_explained(arguments, capsys):
@@ -172,6 +172,7 @@ def test_sample_and_complete_draw_pictures(recorded, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["evaluate", "RUN", "--data", "mnist"], "name must be \"cifar10\", .* got 'mnist'"),
         (["evaluate", "nowhere"], "FileNotFoundError: there are no weights in nowhere"),
         (["sample", "RUN", "--count", "0"], "count must be at least 1"),
         (["sample", "RUN", "--label", "7"], r"labels must be 0\.\.2, got 7\.\.7"),
@@ -198,3 +199,18 @@ def test_the_record_may_go_to_tensorboard_too(tmp_path):
     events = EventAccumulator(str(tmp_path)).Reload()
     recorded = [event.value for event in events.Scalars("test_bits_per_dim")]
     assert recorded == pytest.approx(read_run(tmp_path).metrics["test_bits_per_dim"].tolist(), rel=1e-4)
+
+
+def test_a_folder_of_images_is_data_too(recorded, tmp_path, capsys):
+    for split in ("train", "test"):
+        for kind in ("a", "b", "c"):
+            (tmp_path / "mine" / split / kind).mkdir(parents=True)
+            matplotlib.image.imsave(tmp_path / "mine" / split / kind / "one.png", random_bytes(40, 50, 3).numpy())
+    assert main(["evaluate", str(recorded), "--data", str(tmp_path / "mine"), "--device", "cpu"]) == 0
+    assert "on 3 images" in capsys.readouterr().out
+    options = "--preset tiny --filters 2 --steps 1 --batch-size 2 --image-shape 3 8 8 --device cpu --out"
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(pixelcnn_edu.training, "sample", lambda model, count, *_, **__: random_bytes(count, 3, 8, 8))
+    assert main(["train", "--data", str(tmp_path / "mine"), *options.split(), str(tmp_path / "run")]) == 0
+    monkey.undo()
+    assert read_run(tmp_path / "run").config.image_shape == (3, 8, 8)

@@ -5,12 +5,15 @@ import http.server
 import io
 import math
 import os
+import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import torch
 
 from pixelcnn_edu import data
@@ -264,6 +267,44 @@ def test_a_failed_download_says_so_and_leaves_nothing_half_written(cifar, serve,
         load_images("cifar10", "test", tmp_path / "root")
     assert files_under(tmp_path) == []
     assert not (tmp_path / "root" / "cifar-10-batches-bin").exists()
+
+
+def test_an_interrupted_download_leaves_nothing_and_the_next_one_succeeds(cifar, serve, tmp_path, monkeypatch):
+    """Ctrl-C after half of the archive has arrived."""
+    content = archive_of(cifar)
+    serve(content)
+    iterate, root = requests.Response.iter_content, tmp_path / "root"
+
+    def struck(response, *arguments, **keywords):
+        yield content[: len(content) // 2]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(requests.Response, "iter_content", struck)
+        with pytest.raises(KeyboardInterrupt):
+            load_images("cifar10", "test", root)
+    assert requests.Response.iter_content is iterate
+    assert files_under(tmp_path) == []
+    assert len(load_images("cifar10", "test", root)[0]) == RECORDS
+
+
+def test_two_processes_that_download_at_once_do_not_collide(cifar, serve, tmp_path):
+    """Three real processes and one folder."""
+    content = archive_of(cifar)
+    serve(content)
+    script = (
+        "import sys, pixelcnn_edu.data as data\n"
+        "data.CIFAR10_URL, data.CIFAR10_MD5, data.CIFAR10_FILES = sys.argv[1], sys.argv[2], eval(sys.argv[3])\n"
+        "images, _ = data.load_images('cifar10', 'train', sys.argv[4])\n"
+        "print(images.long().sum().item())\n"
+    )
+    command = [sys.executable, "-c", script, data.CIFAR10_URL, data.CIFAR10_MD5, repr(data.CIFAR10_FILES), str(tmp_path)]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    results = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], results
+    expected = sum(int(cifar[name][:, 1:].sum()) for name in cifar if "test" not in name)
+    assert [int(out) for out, _ in results] == [expected] * 3
+    assert files_under(tmp_path) == sorted(f"cifar-10-batches-bin/{name}" for name in [*cifar, "batches.meta.txt"])
 
 
 @pytest.mark.parametrize("trouble", ["a file", "below a file"])

@@ -1,0 +1,118 @@
+"""Images from files are those in the files, and what is damaged is named."""
+
+import numpy as np
+import pytest
+import torch
+from oracles import random_bytes
+from PIL import Image
+
+from pixelcnn_edu import load_images
+from pixelcnn_edu.data import DataUnavailable
+from pixelcnn_edu.files import images_from_folder
+
+
+def save(path, image):
+    """An image (3, H, W) as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+
+
+def batches(folder, sizes, size=32):
+    """Small ImageNet's batches: `data` (n, 3 * size * size) and `labels` from 1."""
+    images = random_bytes(sum(sizes), 3, size, size)
+    labels = torch.arange(sum(sizes)) % 7 + 1
+    start = 0
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, count in enumerate(sizes, 1):
+        part = slice(start, start + count)
+        flat = images[part].flatten(1).numpy()
+        np.savez(folder / f"train_data_batch_{number}.npz", data=flat, labels=labels[part].numpy())
+        start += count
+    return images, labels - 1
+
+
+def test_batches_come_in_order_and_are_mapped_and_not_read(tmp_path):
+    expected, labels = batches(tmp_path / "imagenet32", [1] * 11)  # batch 10 comes after batch 9, not after batch 1
+    images, found = load_images("imagenet32", "train", tmp_path)
+    assert torch.equal(images, expected)
+    assert torch.equal(found, labels)
+    for batch in (tmp_path / "imagenet32").glob("*.npz"):  # they are not needed again
+        batch.unlink()
+    again, _ = load_images("imagenet32", "train", tmp_path)
+    assert torch.equal(again[torch.tensor([3, 0])], expected[torch.tensor([3, 0])])
+    packed = tmp_path / "imagenet32" / "train_32x32.images"
+    before = packed.read_bytes()
+    again[0] = 0  # a private copy: the file stays
+    assert packed.read_bytes() == before
+
+
+def test_images_larger_than_the_memory_cost_only_what_is_looked_at(tmp_path):
+    """A sparse file of 40 GB stands for them."""
+    folder = tmp_path / "imagenet64"
+    folder.mkdir()
+    with (folder / "train_64x64.images").open("wb") as file:
+        file.truncate(3_300_000 * 3 * 64 * 64)
+    images, labels = load_images("imagenet64", "train", tmp_path)
+    assert images.shape == (3_300_000, 3, 64, 64)
+    assert labels is None
+    assert images[torch.tensor([5, 3_299_999])].sum() == 0
+
+
+@pytest.mark.parametrize(("split", "name"), [("train", "train"), ("test", "valid")])
+def test_folders_of_png_come_in_the_order_of_their_names_without_labels(tmp_path, split, name):
+    expected = random_bytes(3, 3, 64, 64)
+    for place, image in enumerate(expected):
+        save(tmp_path / "imagenet64" / f"{name}_64x64" / f"{place}.png", image)
+    images, labels = load_images("imagenet64", split, tmp_path)
+    assert torch.equal(images, expected)
+    assert labels is None
+
+
+def test_imagenet_that_is_not_there_or_damaged_is_named(tmp_path):
+    with pytest.raises(DataUnavailable, match=r"put val_data\.npz or a folder valid_32x32 of PNG files there"):
+        load_images("imagenet32", "test", tmp_path)
+    folder = tmp_path / "imagenet32"
+    batches(folder, [2, 2])
+    batch = folder / "train_data_batch_2.npz"
+    batch.write_bytes(batch.read_bytes()[:500])
+    with pytest.raises(DataUnavailable, match=r"train_data_batch_2\.npz is no batch"):
+        load_images("imagenet32", "train", tmp_path)
+    assert not list(folder.glob("*.images"))
+    assert not list(folder.glob(".*"))
+    save(tmp_path / "imagenet64" / "valid_64x64" / "1.png", random_bytes(3, 60, 64))
+    with pytest.raises(DataUnavailable, match=r"1\.png has 64 x 60 pixels, expected 64 x 64"):
+        load_images("imagenet64", "test", tmp_path)
+    np.savez(folder / "val_data.npz", data=np.array([{}], dtype=object), labels=[1])
+    with pytest.raises(DataUnavailable, match="val_data"):  # a pickle in disguise is not opened
+        load_images("imagenet32", "test", tmp_path)
+
+
+def test_your_own_images_are_cut_to_their_middle_and_scaled(tmp_path):
+    image = random_bytes(3, 32, 48)
+    save(tmp_path / "b.png", image)
+    save(tmp_path / "a.png", torch.full((3, 100, 80), 200, dtype=torch.uint8))
+    images, labels = images_from_folder(tmp_path)
+    assert images.shape == (2, 3, 32, 32)
+    assert (images[0] == 200).all()
+    assert torch.equal(images[1], image[:, :, 8:40])
+    assert labels is None
+    assert images_from_folder(tmp_path, size=8)[0].shape == (2, 3, 8, 8)
+
+
+def test_sub_folders_are_labels_and_grey_becomes_colour(tmp_path):
+    for name in ("dog", "cat", "cat/small"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / name / "1.png")
+    (tmp_path / "notes.txt").write_text("no image")
+    images, labels = images_from_folder(str(tmp_path), size=9)
+    assert labels.tolist() == [0, 0, 1]
+    assert (images == 7).all()
+    assert images.shape == (3, 3, 9, 9)
+
+
+def test_a_folder_without_images_or_with_a_broken_one_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there are no images"):
+        images_from_folder(tmp_path)
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"broken\.jpg is no image that can be read"):
+        images_from_folder(tmp_path)
