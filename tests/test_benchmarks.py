@@ -43,3 +43,10 @@ def test_precision_is_measured_on_a_recorded_run():
 def test_every_benchmark_is_explained_to_contributors(path):
     if path.name != "measure.py":
         assert f"`{path.name}`" in (FOLDER.parent / "CONTRIBUTING.md").read_text()
+
+
+def test_a_training_step_is_timed_gain_by_gain():
+    printed = output_of("train_step.py", "--preset=tiny", "--batch=1", "--rounds=1")
+    rows = dict(re.findall(r"^([\w+ -]{22}) +\d+\.\d+ +(\d+\.\d+) +\d+$", printed, re.MULTILINE))
+    names = ["plain transcription", "our network", "+ exact loss", "+ fused Adam", "+ channels-last", "+ bfloat16"]
+    assert [name.strip() for name in rows][: len(names)] == names

@@ -536,3 +536,23 @@ def test_the_two_switches_of_training_turn_off_what_they_name(monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(averaged.parameters(), model.parameters()))
     fit(model, IMAGES, training=Training(steps=1, batch_size=4), device="cpu", progress=False)
     assert called == [True]
+
+
+def test_the_network_is_compiled_where_that_is_asked_for_and_only_there(monkeypatch):
+    """The compiler itself is stood in for, since not every machine has one."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda module: compiled.append(module) or module)
+    plain, _ = run(2)
+    assert compiled == []
+    fused, _ = run(2, compile=True)
+    assert len(compiled) == 1
+    assert same(plain, fused)
+
+
+def test_the_progress_bar_counts_images_and_tells_the_score(capsys):
+    settings = Training(steps=4, batch_size=4, record_every=2)
+    fit(PixelCNNpp(tiny()), IMAGES, training=settings, test=TEST, device="cpu", progress=True)
+    shown = capsys.readouterr().err
+    assert "16/16" in shown
+    assert "image/s" in shown or "s/image" in shown
+    assert "bits/dim, test" in shown
