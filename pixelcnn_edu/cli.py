@@ -106,7 +106,8 @@ class Evaluate:
         """Measure and print."""
         model = load_model(self.run).to(process_device(self.device))
         images, labels = _load(self.data, self.split, model.config.image_shape[1])
-        images, labels = images[: self.images], labels[: self.images] if model.config.classes else None
+        images = images[: self.images]
+        labels = labels[: self.images] if model.config.classes and labels is not None else None
         bits = bits_per_image(model, images, labels)
         error = bits.std().item() / len(bits) ** 0.5 if len(bits) > 1 else float("nan")
         print(f"{bits.mean().item():.4f} +- {error:.4f} bits/dim on {len(bits)} images of {self.data}, {self.split}")

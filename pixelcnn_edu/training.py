@@ -137,7 +137,8 @@ def fit(
                 bar.update(training.batch_size)
     except KeyboardInterrupt:
         goes_on = f"; the same call goes on from {out}" if out else ""
-        bar.write(f"stopped at step {state.step} of {training.steps}{goes_on}")
+        if rank() == 0:
+            bar.write(f"stopped at step {state.step} of {training.steps}{goes_on}")
         finished = state.step == training.steps and not state.line_is_due
         if folder:
             folder.save(state.state_dict(), finished)
@@ -206,7 +207,7 @@ class _State:
         """Leave the gradient of the mean bits/dim in the weights; return that mean, over the images of all processes."""
         self.optimizer.zero_grad()
         size = len(images) // self.training.accumulate
-        total = torch.zeros((), device=self.device)
+        total, too_large = torch.zeros((), device=self.device), False
         try:
             for start in range(0, len(images), size):
                 part = slice(start, start + size)
@@ -220,7 +221,9 @@ class _State:
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
-            raise MemoryError(self._what_fits(images, labels, size)) from error
+            too_large = True
+        if too_large:  # tried out here, for within the block the error holds on to the memory of the pass that failed
+            raise MemoryError(self._what_fits(images, labels, size))
         return mean_over_processes(total)
 
     def _what_fits(self, images, labels, size):
