@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-import matplotlib.image
 import torch
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional
 
 from pixelcnn_edu.config import Config
-from pixelcnn_edu.data import load_images, to_bytes, to_model
+from pixelcnn_edu.data import load_images
 from pixelcnn_edu.files import images_from_folder
 from pixelcnn_edu.models import build
 from pixelcnn_edu.parallel import joined, process_device, rank
 from pixelcnn_edu.probes import bits_per_image
-from pixelcnn_edu.runs import CHECKPOINTS, image_grid
+from pixelcnn_edu.runs import CHECKPOINTS, write_sheet
 from pixelcnn_edu.sampling import complete, sample
 from pixelcnn_edu.training import Training, fit
 from pixelcnn_edu.weights import load_model
@@ -138,7 +137,8 @@ class Sample:
         """Draw and write."""
         model = load_model(self.run).to(process_device(self.device))
         images = sample(model, self.count, _labels(model, self.count, self.label), self.seed)
-        _write_picture(self.out, images, model.config.levels)
+        write_sheet(self.out, images, model.config.levels)
+        print(f"wrote {self.out}")
         return True
 
 
@@ -177,7 +177,8 @@ class Complete:
         if not model.config.classes or self.label is not None:
             labels = _labels(model, len(images), self.label)
         done = complete(model, images, known, labels, self.seed)
-        _write_picture(self.out, torch.cat([images, done.cpu()]), model.config.levels, columns=len(images))
+        write_sheet(self.out, torch.cat([images, done.cpu()]), model.config.levels, columns=len(images))
+        print(f"wrote {self.out}")
         return True
 
 
@@ -217,9 +218,3 @@ def _labels(model, count, label):
             raise ValueError("a label was given, but the model was trained without classes")
         return None
     return torch.arange(count) % model.config.classes if label is None else torch.full((count,), label)
-
-
-def _write_picture(path, images, levels, columns=None):
-    sheet = image_grid(to_bytes(to_model(images, levels)), columns).repeat(4, axis=0).repeat(4, axis=1)
-    matplotlib.image.imsave(path, sheet)
-    print(f"wrote {path}")

@@ -23,7 +23,7 @@ from pixelcnn_edu.data import to_bytes, to_model
 from pixelcnn_edu.models import build
 from pixelcnn_edu.parallel import rank
 
-__all__ = ["Run", "RunFolder", "image_grid", "read_run"]
+__all__ = ["Run", "RunFolder", "image_grid", "read_run", "write_sheet"]
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
 MAY_CHANGE = ("steps", "accumulate", "compile")  # a run may be made longer, and go on where memory or speed differ
@@ -127,9 +127,7 @@ class RunFolder:
 
     def save_samples(self, images):
         """Write images (N, C, H, W), integers on the model's grid, as one sheet, each pixel four times as large."""
-        images = to_bytes(to_model(images, self.settings["model"]["levels"]))
-        sheet = image_grid(images).repeat(4, axis=0).repeat(4, axis=1)
-        self._write("samples.png", lambda path: matplotlib.image.imsave(path, sheet, format="png"))
+        self._write("samples.png", lambda path: write_sheet(path, images, self.settings["model"]["levels"]))
 
     def _write(self, name, content, keep_as=None):
         """Write to a file beside the target, then put it in the target's place, which the system does in one step."""
@@ -167,8 +165,8 @@ def _first_whole(paths):
     for path in filter(Path.exists, paths):
         try:
             with zipfile.ZipFile(path) as file:
-                if file.testzip():  # compares every part's checksum
-                    raise zipfile.BadZipFile(f"wrong checksum in {file.testzip()}")
+                if broken := file.testzip():  # compares every part's checksum
+                    raise zipfile.BadZipFile(f"wrong checksum in {broken}")
             return torch.load(path, map_location="cpu", weights_only=True)
         except (zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError) as error:
             damaged.append(str(path))
@@ -203,6 +201,12 @@ def image_grid(images, columns=None, gap=1):
         top, left = (n // columns) * (height + gap), (n % columns) * (width + gap)
         grid[top : top + height, left : left + width] = image.transpose(1, 2, 0)  # (H, W, C); one channel becomes grey
     return grid
+
+
+def write_sheet(path, images, levels=256, columns=None):
+    """Write images (N, C, H, W), integers 0..levels - 1, as one PNG in `image_grid`, each pixel four times as large."""
+    sheet = image_grid(to_bytes(to_model(images, levels)), columns).repeat(4, axis=0).repeat(4, axis=1)
+    matplotlib.image.imsave(path, sheet, format="png")
 
 
 def _write_csv(path, lines):
