@@ -1,0 +1,5 @@
+"""Chapter 1: images as sequences."""
+
+__all__ = ["CHECKS"]
+
+CHECKS = {}

@@ -1,0 +1,5 @@
+"""Chapter 3: the original PixelCNN."""
+
+__all__ = ["CHECKS"]
+
+CHECKS = {}

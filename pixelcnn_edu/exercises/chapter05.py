@@ -1,0 +1,5 @@
+"""Chapter 5: whole pixels."""
+
+__all__ = ["CHECKS"]
+
+CHECKS = {}

@@ -1,0 +1,5 @@
+"""Chapter 6: downsampling."""
+
+__all__ = ["CHECKS"]
+
+CHECKS = {}

@@ -1,0 +1,5 @@
+"""Chapter 7: short-cuts."""
+
+__all__ = ["CHECKS"]
+
+CHECKS = {}

@@ -1,0 +1,5 @@
+"""Chapter 8: dropout."""
+
+__all__ = ["CHECKS"]
+
+CHECKS = {}

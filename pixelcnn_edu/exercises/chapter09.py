@@ -1,0 +1,5 @@
+"""Chapter 9: what the abstract leaves out."""
+
+__all__ = ["CHECKS"]
+
+CHECKS = {}
