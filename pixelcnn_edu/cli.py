@@ -123,6 +123,7 @@ class Sample:
         count: how many images.
         label: the class of all of them, where the model has classes; without it the classes take turns.
         seed: of the draws.
+        temperature: below 1 for surer, tamer images, 1 for the model's own.
         device: auto for a GPU where there is one, else cpu, cuda, cuda:1, ...
     """
 
@@ -131,12 +132,14 @@ class Sample:
     count: int = 16
     label: int | None = None
     seed: int = 0
+    temperature: float = 1.0
     device: str = "auto"
 
     def __call__(self):
         """Draw and write."""
         model = load_model(self.run).to(process_device(self.device))
-        images = sample(model, self.count, _labels(model, self.count, self.label), self.seed)
+        labels = _labels(model, self.count, self.label)
+        images = sample(model, self.count, labels, self.seed, temperature=self.temperature)
         write_sheet(self.out, images, model.config.levels)
         print(f"wrote {self.out}")
         return True
@@ -154,6 +157,7 @@ class Complete:
         rows: how many rows are kept, half of them where none is named.
         label: the class to draw with, where the model has classes; without it the images' own.
         seed: of the draws.
+        temperature: below 1 for surer, tamer images, 1 for the model's own.
         device: auto for a GPU where there is one, else cpu, cuda, cuda:1, ...
     """
 
@@ -164,6 +168,7 @@ class Complete:
     rows: int | None = None
     label: int | None = None
     seed: int = 0
+    temperature: float = 1.0
     device: str = "auto"
 
     def __call__(self):
@@ -176,7 +181,7 @@ class Complete:
         known[: height // 2 if self.rows is None else self.rows] = True
         if not model.config.classes or self.label is not None:
             labels = _labels(model, len(images), self.label)
-        done = complete(model, images, known, labels, self.seed)
+        done = complete(model, images, known, labels, self.seed, temperature=self.temperature)
         write_sheet(self.out, torch.cat([images, done.cpu()]), model.config.levels, columns=len(images))
         print(f"wrote {self.out}")
         return True

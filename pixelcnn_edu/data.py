@@ -14,7 +14,7 @@ import torch
 
 from pixelcnn_edu.files import small_imagenet
 
-__all__ = ["DataUnavailable", "load_images", "shapes", "shapes_entropy", "to_bytes", "to_model"]
+__all__ = ["DataUnavailable", "level_type", "load_images", "shapes", "shapes_entropy", "to_bytes", "to_model"]
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
@@ -56,7 +56,12 @@ def to_bytes(x, levels=256):
         raise ValueError(f"x must be floats in [-1, 1], got {x.dtype}; these look like bytes already")
     if x.numel() and not (x.abs() <= 1).all():  # also false for NaN
         raise ValueError(f"x must lie in [-1, 1], got values from {x.min().item():.4g} to {x.max().item():.4g}")
-    return ((x + 1) * ((levels - 1) / 2)).round().to(torch.uint8 if levels <= 256 else torch.int64)
+    return ((x + 1) * ((levels - 1) / 2)).round().to(level_type(levels))
+
+
+def level_type(levels):
+    """The type that images of so many levels have: uint8 up to 256, int64 above."""
+    return torch.uint8 if levels <= 256 else torch.int64
 
 
 def load_images(name, split="train", root=None):

@@ -4,11 +4,13 @@ All of them speak as `torch.distributions` does: `log_prob` scores integers, `sa
 Derived in chapters 3 to 5.
 """
 
+import copy
 import math
 
 import torch
 import torch.nn.functional as F
 
+from pixelcnn_edu.data import level_type
 from pixelcnn_edu.logistic import log_bin
 
 __all__ = ["Categorical", "DequantizedLogisticMixture", "DiscretizedLogisticMixture", "SubPixels"]
@@ -119,7 +121,17 @@ class DiscretizedLogisticMixture:
                 mean = mean + coefficients[:, _pair(c, d)] * _centre(values[:, d], self.levels)
             level = (mean + offsets[:, c] + 1) * ((self.levels - 1) / 2)
             values[:, c] = level.round().clamp(0, self.levels - 1)
-        return values.to(_integers(self.levels))
+        return values.to(level_type(self.levels))
+
+    def tempered(self, temperature):
+        """The same mixture with the logits of its weights divided by a temperature and its scales multiplied by it.
+
+        Below 1 it is sharper, at 1 itself; towards 0 only the heaviest component's means are left.
+        """
+        tempered = copy.copy(self)
+        tempered.logits = self.logits / temperature
+        tempered.log_scales = self.log_scales + math.log(temperature)
+        return tempered
 
     def mean(self, images):
         """The expected level of each channel given the earlier channels of the same pixel, as `log_prob(per_channel=True)`.
@@ -241,10 +253,15 @@ class Categorical:
     def sample(self, generator=None):
         """Draw integers 0..levels-1, uint8 up to 256 levels: (N, C, H, W); each channel given those drawn before it."""
         batch, _, channels, height, width = self.logits.shape
-        values = torch.zeros(batch, channels, height, width, dtype=_integers(self.levels), device=self.logits.device)
+        values = torch.zeros(batch, channels, height, width, dtype=level_type(self.levels), device=self.logits.device)
         for c in range(channels):
             values[:, c] = _draw(self._conditional_logits(values)[:, :, c], generator).to(values.dtype)
         return values
+
+    def tempered(self, temperature):
+        """The same softmax with all its logits divided by a temperature: sharper below 1, at 1 itself, flatter above."""
+        ties = None if self.coefficients is None else self.coefficients / temperature
+        return Categorical(self.logits / temperature, ties)
 
     def mean(self, images):
         """The expected level of each channel given the earlier channels of the same pixel: (N, C, H, W) -> (N, C, H, W)."""
@@ -291,6 +308,10 @@ class SubPixels:
         """Draw integers (N, C, H, W). Only channels whose predecessors the network has seen are worth keeping."""
         return self._join(self.each.sample(generator))
 
+    def tempered(self, temperature):
+        """Every channel's distribution at that temperature."""
+        return SubPixels(self.each.tempered(temperature), self.channels)
+
     def mean(self, images):
         """The expected level of each channel, floats (N, C, H, W); images as in `log_prob`."""
         return self._join(self.each.mean(self._apart(images)))
@@ -319,10 +340,6 @@ def _check(images, shape, levels):
 def _centre(value, levels):
     """The middle of a level's bin, in units of x: 0 becomes -1, levels - 1 becomes 1."""
     return value * (2 / (levels - 1)) - 1
-
-
-def _integers(levels):
-    return torch.uint8 if levels <= 256 else torch.int64
 
 
 def _at_least_float32(params):

@@ -71,7 +71,7 @@ class PixelModel(nn.Module):
         """Negative log-likelihood in bits a sub-pixel, integers (N, C, H, W) -> (N,); 8 is a uniform guess at a byte."""
         return -self.log_prob(images, labels) / (math.log(2) * math.prod(images.shape[1:]))
 
-    def _check(self, x, labels):
+    def check(self, x, labels=None):
         """Raise ValueError unless x and labels fit the model; return the labels as int64 or None."""
         if not x.is_floating_point():
             raise ValueError(
@@ -201,21 +201,36 @@ class PixelCNNpp(PixelModel):
         if not config.whole_pixels:
             mask_colors(self.to_params, _colors(config, filters), _colors(config, config.outputs))
 
+    def forward(self, x, labels=None):
+        _, horizontal = self.streams(x, labels)
+        return self.output(horizontal)
+
     def streams(self, x, labels=None):
         """The two streams' last features, before the output layer: x (N, C, H, W) -> two of (N, F, H, W)."""
-        labels = self._check(x, labels)
+        labels = self.check(x, labels)
         height, width = x.shape[2:]
+        vertical, horizontal = self.through(*self.first(self.padded(x)), labels)
+        return vertical[..., :height, :width], horizontal[..., :height, :width]
+
+    # The parts of a pass, by which `cached` takes it one pixel at a time.
+
+    def padded(self, x):
+        """Add the channel of ones, and zeros below and at the right: x (N, C, H, W) -> (N, C + 1, H + below, W + right)."""
         multiple = 2 ** (SCALES - 1) if self.config.downsampling else 1
-        below, right = -height % multiple, -width % multiple
-        own = F.pad(x, (0, right, 0, below))  # (N, C, H, W) -> (N, C, H + below, W + right)
-        ones = F.pad(torch.ones_like(x[:, :1]), (0, right, 0, below))  # (N, 1, H + below, W + right)
-        x = torch.cat([own, ones], dim=1)  # (N, C + 1, H + below, W + right)
+        below, right = (-size % multiple for size in x.shape[2:])
+        return F.pad(torch.cat([x, torch.ones_like(x[:, :1])], dim=1), (0, right, 0, below))
+
+    def first(self, x):
+        """Both streams at the start, from a padded image: (N, C + 1, H, W) -> two of (N, F, H, W)."""
         # Only here is anything shifted: from now on a position holds the past alone, and later layers may look at it.
-        vertical = down_shift(self.first_vertical(x))  # (N, C + 1, ·, ·) -> (N, F, ·, ·)
+        vertical = down_shift(self.first_vertical(x))
         horizontal = down_shift(self.first_above(x)) + right_shift(self.first_left(x))
         if self.first_own is not None:
-            horizontal = horizontal + self.first_own(own)
+            horizontal = horizontal + self.first_own(x[:, :-1])
+        return vertical, horizontal
 
+    def through(self, vertical, horizontal, labels):
+        """Both streams at the end of the way up and the way down: two of (N, F, H, W) -> two of (N, F, H, W)."""
         stored = [(vertical, horizontal)]
         for layer in self.up:
             vertical, horizontal = self._run(layer, vertical, horizontal, None, labels)
@@ -225,7 +240,7 @@ class PixelCNNpp(PixelModel):
         for layer in self.down:
             takes_back = isinstance(layer, TwoStreams) and self.config.shortcuts
             vertical, horizontal = self._run(layer, vertical, horizontal, stored.pop() if takes_back else None, labels)
-        return vertical[..., :height, :width], horizontal[..., :height, :width]
+        return vertical, horizontal
 
     @staticmethod
     def _run(layer, vertical, horizontal, stored, labels):
@@ -233,9 +248,9 @@ class PixelCNNpp(PixelModel):
             return layer(vertical, horizontal)
         return layer(vertical, horizontal, stored, labels)
 
-    def forward(self, x, labels=None):
-        _, horizontal = self.streams(x, labels)
-        return self.to_params(F.elu(horizontal))  # (N, F, H, W) -> (N, P, H, W)
+    def output(self, horizontal):
+        """The parameters: (N, F, H, W) -> (N, P, H, W)."""
+        return self.to_params(F.elu(horizontal))
 
 
 class PixelCNN(PixelModel):
@@ -261,7 +276,7 @@ class PixelCNN(PixelModel):
         )
 
     def forward(self, x, labels=None):
-        labels = self._check(x, labels)
+        labels = self.check(x, labels)
         h = self.first(x)  # (N, C, H, W) -> (N, 2F, H, W)
         if labels is not None:
             h = h + self.class_bias(labels)[:, :, None, None]  # (N, 2F) -> (N, 2F, 1, 1)

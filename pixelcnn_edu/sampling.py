@@ -1,63 +1,169 @@
 """Drawing images, one pixel at a time, each given those drawn before it."""
 
+import contextlib
+import copy
+import math
+import warnings
+from dataclasses import dataclass
+
 import torch
 from torch.nn.utils import parametrize
 from tqdm.auto import tqdm
 
 from pixelcnn_edu.blocks import in_mode
-from pixelcnn_edu.data import to_model
+from pixelcnn_edu.cached import one_pixel_at_a_time
+from pixelcnn_edu.data import level_type, to_model
+from pixelcnn_edu.models import PixelCNNpp
 
-__all__ = ["complete", "sample"]
+__all__ = ["Step", "complete", "sample", "trace"]
 
 
-def sample(model, count, labels=None, seed=0, progress=True):
-    """Draw `count` images from the model: uint8 (count, C, H, W), every value on the grid 0..levels-1.
+def sample(model, count, labels=None, seed=0, method="cached", temperature=1.0, progress=True, batch_size=64):
+    """Draw `count` images from the model: integers (count, C, H, W), uint8 up to 256 levels, all on the grid 0..levels-1.
 
-    The network runs once a pixel, H x W passes in all, or, without whole pixels, once a channel. What a pass gives for
-    pixels not yet drawn is thrown away, and what stands there does not matter. Runs without dropout and leaves the model as
-    it was. The same seed gives the same images. Raises ValueError for a count below 1. Derived in chapter 11.
+    labels (count,) are the classes of a model that has some. `method` says how the network is run: "cached" computes each
+    activation once, at the price of about one pass over the image (see `cached`); "naive" runs the whole network for every
+    pixel, or, without whole pixels, for every channel, and keeps of each pass one pixel. Both give the same distributions up
+    to rounding, and the same images from the same seed, but for the rare value that rounding pushes over the edge of its
+    bin. The original PixelCNN is drawn naively in any case. A `temperature` below 1 sharpens every distribution, above 1 it
+    flattens it (see `tempered` of the likelihoods); only 1 draws from the model. Images are drawn `batch_size` at a time,
+    which bounds the memory; the same seed and batch size give the same images.
+
+    Runs without dropout and leaves the model as it was. Raises ValueError for a count or batch size below 1, an unknown
+    method, a temperature not above 0, and labels that do not fit. Explained in chapter 11.
     """
+    blank, nothing = _blank(model, count)
+    return complete(model, blank, nothing, labels, seed, method, temperature, progress, batch_size)
+
+
+def complete(model, images, known, labels=None, seed=0, method="cached", temperature=1.0, progress=True, batch_size=64):
+    """Keep the known pixels of images (N, C, H, W) and draw the others in raster order: integers of the same shape.
+
+    known: bool (H, W), or (N, H, W), true where a pixel is to be kept; it comes back bit for bit. A pixel is drawn given all
+    those before it, known or drawn, and none after it: only what lies below everything known is drawn given all that is
+    known. Ask for the lower part of an image, then, and not for its upper part or for a hole, whose rim will not fit; where
+    a known pixel follows an unknown one, a warning says so. The other arguments are those of `sample`.
+
+    Runs without dropout and leaves the model as it was. Raises ValueError where images or known have another shape or type,
+    and as `sample` does. Explained in chapter 11.
+    """
+    _check(model, images, known, method, temperature, batch_size)
+    shape = model.config.image_shape[1:]
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    images, known = images.clone().to(device), known.to(device).expand(len(images), *shape)
+    labels = model.check(torch.zeros(1, device=device).expand(len(images), *model.config.image_shape), labels)
+    pixels = math.ceil(len(images) / batch_size) * math.prod(shape)
+    with tqdm(total=pixels, unit="pixel", disable=not progress) as bar:
+        for start in range(0, len(images), batch_size):
+            part = slice(start, start + batch_size)
+            own_labels = None if labels is None else labels[part]
+            # images[part] is a view: what is drawn into it stands in images.
+            for _ in _draw(model, images[part], known[part], own_labels, generator, method, temperature):
+                bar.update()
+    return images
+
+
+@dataclass(frozen=True)
+class Step:
+    """A pixel of a `trace`.
+
+    Attributes:
+        row: of the pixel.
+        column: of the pixel.
+        images: all that is drawn so far, this pixel too, 0 elsewhere: integers (N, C, H, W).
+        distribution: what the network predicted for this pixel, an image of 1x1, tempered where a temperature was given.
+        positions: how many pixels the network has been run for since the start. A pass over a whole image counts them all.
+    """
+
+    row: int
+    column: int
+    images: torch.Tensor
+    distribution: object
+    positions: int
+
+
+def trace(model, count=1, labels=None, seed=0, method="cached", temperature=1.0):
+    """Draw as `sample` does, and yield a `Step` after every pixel; the last one's images are those of `sample`.
+
+    Where the network puts out one channel after the other (without whole pixels), the distribution is that of the last one.
+    The model may be used between steps. Raises ValueError as `sample` does. Used in chapter 11.
+    """
+    model = copy.deepcopy(model)  # while steps are taken its convolutions do something else (see `cached`)
+    images, nothing = _blank(model, count)
+    _check(model, images, nothing, method, temperature, count)
+    device = next(model.parameters()).device
+    images, known = images.to(device), nothing.to(device).expand(count, *nothing.shape)
+    generator = torch.Generator(device).manual_seed(seed)
+    for row, column, distribution, positions in _draw(model, images, known, labels, generator, method, temperature):
+        yield Step(row, column, images.clone(), distribution, positions)
+
+
+def _blank(model, count):
+    """Images to be drawn whole, and what is known of them: integers (count, C, H, W), bool (H, W)."""
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
-    shape, levels = model.config.image_shape, model.config.levels
-    blank = torch.zeros(count, *shape, dtype=torch.uint8 if levels <= 256 else torch.int64)
-    return complete(model, blank, torch.zeros(shape[1:], dtype=torch.bool), labels, seed, progress)
+    shape = model.config.image_shape
+    return torch.zeros(count, *shape, dtype=level_type(model.config.levels)), torch.zeros(shape[1:], dtype=torch.bool)
 
 
 @torch.no_grad()
-def complete(model, images, known, labels=None, seed=0, progress=True):
-    """Keep the known pixels of images (N, C, H, W) and draw the others in raster order: integers of the same shape.
-
-    known: bool (H, W), or (N, H, W), true where a pixel is to be kept. A pixel is drawn given all those before it, known or
-    drawn, and none after it: only what lies below everything known is drawn given all that is known. Ask for the lower part
-    of an image, then, and not for its upper part or for a hole, whose rim will not fit.
-
-    Runs without dropout and leaves the model as it was. The same seed gives the same images. Raises ValueError where images
-    or known have another shape or type. Used in chapter 11.
-    """
-    (channels, height, width), levels = model.config.image_shape, model.config.levels
-    if known.dtype != torch.bool or tuple(known.shape) not in ((height, width), (len(images), height, width)):
-        raise ValueError(
-            f"known must be bool, {(height, width)} or {(len(images), height, width)}; "
-            f"got {known.dtype} {tuple(known.shape)}"
-        )
-    parameter = next(model.parameters())
-    device = parameter.device
-    generator = torch.Generator(device).manual_seed(seed)
-    images = images.clone().to(device)
-    known = known.to(device).expand(len(images), height, width)
-    channels_at_a_time = channels if model.config.whole_pixels else 1
-    steps = height * width * channels // channels_at_a_time
-    with in_mode(model, training=False), parametrize.cached():  # the normalised weights are the same at every pass
-        for step in tqdm(range(steps), unit="pixel", unit_scale=height * width / steps, disable=not progress):
-            position, channel = divmod(step * channels_at_a_time, channels)
-            row, column = divmod(position, width)
+def _draw(model, images, known, labels, generator, method, temperature):
+    """Fill in what is not known in images, in place; yield row, column, distribution and positions after every pixel."""
+    channels, height, width = model.config.image_shape
+    cached = method == "cached" and isinstance(model, PixelCNNpp)
+    positions, at_a_time = 0, channels if model.config.whole_pixels else 1
+    with (one_pixel_at_a_time if cached else _whole_passes)(model, images, labels) as parameters_at:
+        for row, column in ((row, column) for row in range(height) for column in range(width)):
             kept = known[:, row, column].unsqueeze(1)  # (N, 1)
-            if kept.all():
-                continue
-            drawn = slice(channel, channel + channels_at_a_time)
-            x = to_model(images, levels).to(parameter.dtype)
-            params = model(x, labels)[:, :, row : row + 1, column : column + 1]  # (N, P, 1, 1)
-            pixel = model.likelihood(params).sample(generator)[:, drawn, 0, 0]  # (N, C), or (N, 1)
-            images[:, drawn, row, column] = torch.where(kept, images[:, drawn, row, column], pixel)
-    return images
+            distribution = None
+            for channel in range(0, channels, at_a_time):
+                if kept.all() and not (cached and channel == 0):  # what is cached must hear of every pixel, once
+                    continue
+                params = parameters_at(row, column)  # (N, P, 1, 1)
+                positions += 1 if cached else height * width
+                if kept.all():
+                    continue
+                distribution = model.likelihood(params).tempered(temperature)
+                drawn = slice(channel, channel + at_a_time)
+                pixel = distribution.sample(generator)[:, drawn, 0, 0]  # (N, C), or (N, 1)
+                images[:, drawn, row, column] = torch.where(kept, images[:, drawn, row, column], pixel)
+            yield row, column, distribution, positions
+
+
+@contextlib.contextmanager
+def _whole_passes(model, images, labels):
+    """The slow way to what `one_pixel_at_a_time` gives."""
+
+    def parameters_at(row, column):
+        x = to_model(images, model.config.levels).to(next(model.parameters()).dtype)
+        return model(x, labels)[:, :, row : row + 1, column : column + 1]
+
+    with in_mode(model, training=False), parametrize.cached():  # the normalised weights are the same at every pass
+        yield parameters_at
+
+
+def _check(model, images, known, method, temperature, batch_size):
+    """Raise ValueError unless all this makes sense together; warn where it makes less than it seems to."""
+    shape, levels = model.config.image_shape, model.config.levels
+    if images.ndim != 4 or tuple(images.shape[1:]) != shape or len(images) == 0:
+        raise ValueError(f"images must be (N, {', '.join(map(str, shape))}), N at least 1; got {tuple(images.shape)}")
+    low, high = images.min().item(), images.max().item()
+    if images.is_floating_point() or low < 0 or high >= levels:
+        raise ValueError(f"images must be integers 0..{levels - 1}, got {images.dtype} from {low} to {high}")
+    if known.dtype != torch.bool or tuple(known.shape) not in (shape[1:], (len(images), *shape[1:])):
+        expected = f"{shape[1:]} or {(len(images), *shape[1:])}"
+        raise ValueError(f"known must be bool, {expected}; got {known.dtype} {tuple(known.shape)}")
+    if method not in ("cached", "naive"):
+        raise ValueError(f'method must be "cached" or "naive", got {method!r}')
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be above 0 and finite, got {temperature}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    order = known.flatten(-2).to(torch.int8)  # (H * W,), or (N, H * W)
+    if (order.diff(dim=-1) > 0).any():
+        warnings.warn(
+            "some known pixels come after unknown ones in raster order; the pixels before them are drawn without seeing "
+            "them and will not fit. Ask for what lies below all that is known",
+            stacklevel=3,
+        )

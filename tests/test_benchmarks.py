@@ -39,6 +39,11 @@ def test_precision_is_measured_on_a_recorded_run():
     assert abs(cost["float32"]) < 1e-4
 
 
+def test_sampling_is_timed_by_both_methods():
+    printed = output_of("sampling.py", "--size=tiny", "--batch=1", "--pixels=1", "--rounds=1")
+    assert re.search(r"^tiny +1 +[\d,]+ +[\d,]+\.\d +\d+$", printed, re.MULTILINE)
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
 def test_every_benchmark_is_explained_to_contributors(path):
     if path.name != "measure.py":
