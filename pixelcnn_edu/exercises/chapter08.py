@@ -1,5 +1,108 @@
-"""Chapter 8: dropout."""
+"""Chapter 8: early stopping, dropout, and the variance of its noise."""
+
+import torch
+
+from pixelcnn_edu.exercises.answers import call, close
 
 __all__ = ["CHECKS"]
 
-CHECKS = {}
+# Steps, bits/dim on training and on held-out images: a bumpy curve with two valleys, the second one deeper.
+RECORD = [
+    {"step": step, "train": train, "held_out": held_out}
+    for step, train, held_out in (
+        (0, 9.0, 9.1),
+        (25, 7.0, 7.4),
+        (50, 6.2, 6.6),
+        (75, 5.9, 6.8),
+        (100, 5.1, 6.1),
+        (125, 4.6, 6.5),
+        (150, 4.2, 7.7),
+        (175, 4.3, 8.2),
+    )
+]
+
+
+def _early_stop(answer):
+    lines = [dict(line) for line in RECORD]  # a copy, for an answer may sort it
+    got = float(call(answer, lines))
+    if got == 100:
+        best_of_two = float(call(answer, [dict(line) for line in RECORD[6:]]))
+        return None if best_of_two == 150 else f"of two lines, 7.7 at step 150 and 8.2 at 175, you choose {best_of_two:g}"
+    diagnoses = {
+        4: "that is a place in the list; the step stands in the line at that place",
+        6.1: "that is the lowest held-out cost; asked is the step at which it was reached",
+        150: "you look at the training curve, which hardly ever turns; which curve tells of new images? (section 8.7)",
+        175: "that is where training ended, or where the cost on new images is highest",
+        0: "there the gap is smallest, but so is what has been learned; look for the lowest cost, not for the smallest gap",
+        50: "you stop at the first rise; a measured curve is bumpy, and here a deeper valley follows",
+    }
+    return diagnoses.get(got, f"you say {got:g}; look for the line with the lowest held-out cost, and return its step")
+
+
+def _dropout(answer):
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        x = torch.full((4, 50, 10, 10), 3.0)
+        quiet = call(answer, x.clone(), 0.25, False)
+        given = x.clone()
+        noisy = call(answer, given, 0.25, True)
+        again = call(answer, x.clone(), 0.25, True)
+        none = call(answer, x.clone(), 0.0, True)
+    if noisy.shape != x.shape:
+        return f"the shape changes, from {tuple(x.shape)} to {tuple(noisy.shape)}"
+    if not torch.equal(given, x):
+        return "your function changes its argument; the caller may need it, so return a new tensor"
+    if not torch.equal(quiet, x):
+        factor = (quiet / x).mean().item()
+        if (quiet == 0).any():
+            return "with training=False you still drop activations; then the answer must be x itself (section 8.6)"
+        return f"with training=False you multiply by {factor:.3g}; scale in training, so that nothing is left to do later"
+    zeros = (noisy == 0).float().mean().item()
+    if zeros == 0:
+        return "with training=True nothing is dropped"
+    if abs(zeros - 0.75) < 0.05:
+        return "at p = 0.25 you drop three of four: p is the probability of dropping, not of keeping"
+    if len((noisy == 0).float().mean(dim=(2, 3)).unique()) <= 2:
+        return "you drop whole channels; every activation needs a draw of its own (section 8.8)"
+    if len((noisy == 0).float().mean(dim=0).unique()) <= 2 or len((noisy == 0).float().mean(dim=1).unique()) <= 2:
+        return "you use one mask for several images or channels; every activation needs a draw of its own"
+    if abs(zeros - 0.25) > 0.03:
+        return f"at p = 0.25 you drop {zeros:.0%} of the activations"
+    if torch.equal(noisy == 0, again == 0):
+        return "two calls drop the same activations; the mask must be drawn anew each time"
+    kept = (noisy[noisy != 0] / 3).mean().item()
+    if not close(kept, 4 / 3):
+        return f"what is kept is multiplied by {kept:.3g}, so the mean is {kept * 0.75:.3g} of what it was (section 8.3)"
+    return None if torch.equal(none, x) else "at p = 0 nothing may change"
+
+
+def _noise_variance(answer):
+    generator = torch.Generator().manual_seed(0)
+    weight, x = torch.randn(2, 3, 5, generator=generator).double() + 0.3  # 3 channels, 5 places of the kernel
+    p = 0.2
+    single, whole = (float(call(answer, weight, x, p, whole_channels)) for whole_channels in (False, True))
+    terms = weight * x
+    squares, channels = terms.square().sum().item(), terms.sum(dim=1).square().sum().item()
+    factor = p / (1 - p)
+    if close(single, factor * squares) and close(whole, factor * channels):
+        return None
+    if close(single, squares * p * (1 - p)):
+        return "you have the variance of a mask of zeros and ones; what is kept is also multiplied by 1 / (1 - p)"
+    if close(single, squares * (1 - p) / p):
+        return "p and 1 - p are swapped: at p = 0 there is no noise at all"
+    if close(single, squares / (1 - p)):
+        return "that is the mean of the square; the variance is less, by the square of the mean"
+    if close(single, factor * terms.sum().square().item()):
+        return "variances of independent terms add; you square the sum, as if all were dropped together"
+    if close(single, factor * x.square().sum().item()):
+        return "the weights are missing: a term of the sum is weight times activation"
+    if close(single, factor * channels) and close(whole, factor * squares):
+        return "the two cases are swapped: with whole_channels the terms of a channel share one draw (section 8.8)"
+    if close(single, factor * squares):
+        if close(whole, single):
+            return "both kinds come out equal; terms that share a draw are added first and squared afterwards"
+        return f"single activations are right; whole channels should give {factor * channels:.4g}, you say {whole:.4g}"
+    return f"for single activations at p = 0.2 you say {single:.4g}; compare with the variance over many calls of nn.Dropout"
+
+
+CHECKS = {"8.1": _early_stop, "8.2": _dropout, "8.3": _noise_variance}

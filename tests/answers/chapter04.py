@@ -1,0 +1,104 @@
+"""Answers that readers are likely to give in chapter 4, each with words of the diagnosis it must get."""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+
+def cdf(z):
+    return torch.sigmoid(torch.tensor(z, dtype=torch.double)).item()
+
+
+def level_probability(value, mean, scale, half=0.5, lowest=0, highest=255):
+    upper = 1 if value == highest else cdf((value + half - mean) / scale)
+    lower = 0 if value == lowest else cdf((value - half - mean) / scale)
+    return upper - lower
+
+
+def height(value, mean, scale):
+    return cdf((value - mean) / scale) * cdf((mean - value) / scale) / scale
+
+
+def edges(low, high, mean, log_scale, half=1 / 255, ends=True):
+    x_low, x_high = 2 * low / 255 - 1, 2 * high / 255 - 1
+    lower, upper = (x_low - half - mean) / log_scale.exp(), (x_high + half - mean) / log_scale.exp()
+    infinity = torch.tensor(math.inf)
+    return -infinity if ends and low == 0 else lower, infinity if ends and high == 255 else upper
+
+
+def exact(*case, **settings):
+    lower, upper = edges(*case, **settings)
+    return F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(lower - upper))
+
+
+def naive(*case, floor=0.0):
+    lower, upper = edges(*case)
+    return torch.log((torch.sigmoid(upper) - torch.sigmoid(lower)).clamp(min=floor))
+
+
+def one_bin_wide(low, high, mean, log_scale):
+    lower, upper = edges(low, high, mean, log_scale)
+    return F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-2 / 255 / log_scale.exp()))
+
+
+def fit(values, ends=True):
+    """Mean and log-scale of the likeliest logistic, by Newton's method."""
+    x = 2 * values.double() / 255 - 1
+    mean = torch.zeros(1, dtype=torch.double, requires_grad=True)
+    log_scale = torch.full_like(mean, -1.0).requires_grad_()
+    optimiser = torch.optim.LBFGS([mean, log_scale], max_iter=60, line_search_fn="strong_wolfe")
+
+    def loss():
+        optimiser.zero_grad()
+        upper, lower = ((x + half - mean) / log_scale.exp() for half in (1 / 255, -1 / 255))
+        if ends:
+            upper = upper.masked_fill(values == 255, math.inf)
+            lower = lower.masked_fill(values == 0, -math.inf)
+        nats = -(F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(lower - upper))).mean()
+        nats.backward()
+        return nats
+
+    optimiser.step(loss)
+    return mean, log_scale
+
+
+def fit_moments(values):
+    x = 2 * values.double() / 255 - 1
+    return x.mean(), torch.log(x.std() * math.sqrt(3) / math.pi)
+
+
+def fit_numbers(values):
+    return tuple(p.item() for p in fit(values))
+
+
+ANSWERS = [
+    ("4.1", level_probability, "right"),
+    ("4.1", lambda v, m, s: torch.tensor(level_probability(v, m, s)), "right"),
+    ("4.1", lambda v, m, s: level_probability(v, m, s, lowest=None, highest=None), "end bins are closed"),
+    ("4.1", lambda v, m, s: level_probability(v, m, s, half=1 / 255), "grey levels too"),
+    ("4.1", lambda v, m, s: level_probability(v, m, s, half=1), "two levels wide"),
+    ("4.1", lambda v, m, s: level_probability(v, m, s, lowest=255, highest=0), "wrong way round"),
+    ("4.1", height, "density"),
+    ("4.1", lambda v, m, s: 0.3, "does not have the probability 0.3"),
+    ("4.2", exact, "right"),
+    ("4.2", lambda *case: exact(*case).item(), "right"),
+    ("4.2", naive, "digits are lost"),
+    ("4.2", lambda *case: naive(*case, floor=1e-12), "clamp hides"),
+    ("4.2", lambda *case: naive(*case).exp(), "logarithm is asked for"),
+    ("4.2", lambda *case: exact(*case, ends=False), "open the end bins"),
+    ("4.2", lambda *case: exact(*case, half=0), "half a bin is missing"),
+    ("4.2", one_bin_wide, "21 bins wide"),
+    ("4.2", lambda low, high, mean, log_scale: -exact(low, high, mean, log_scale), "never above 0"),
+    ("4.2", lambda *case: -1.0, "do not have -1"),
+    ("4.3", fit, "right"),
+    ("4.3", fit_numbers, "right"),
+    ("4.3", lambda values: fit(values, ends=False), "too low"),
+    ("4.3", fit_moments, "clipped"),
+    ("4.3", lambda values: (fit(values)[0], fit(values)[1].exp()), "scale itself"),
+    ("4.3", lambda values: fit(values)[::-1], "swapped"),
+    ("4.3", lambda values: (242.0, 3.2), "grey levels"),
+    ("4.3", lambda values: (0.9, -1.0), "train longer"),
+    ("4.3", lambda values: fit(values)[0], "two numbers"),
+    ("4.3", lambda values: (math.nan, math.nan), "run away"),
+]

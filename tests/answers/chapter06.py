@@ -1,0 +1,66 @@
+"""Answers that readers are likely to give in chapter 6, each with words of the diagnosis it must get."""
+
+import math
+
+import torch.nn.functional as F
+
+
+def rows_read(strides, own=False, first=1):
+    rows, step = first, 1
+    for stride in strides:
+        rows += step * (stride if own else 1)
+        step *= stride
+    return rows
+
+
+def box(i, j, halvings, clip=True):
+    step = 2**halvings
+    top, left = step * i - step + 1, step * j - step + 1
+    return (max(0, top), step * i, max(0, left), step * j) if clip else (top, step * i, left, step * j)
+
+
+def block_box(i, j, halvings):
+    step = 2**halvings
+    return step * i, step * i + step - 1, step * j, step * j + step - 1
+
+
+def short_box(i, j, halvings):
+    step, back = 2**halvings, 1 if halvings else 0
+    return max(0, step * i - back), step * i, max(0, step * j - back), step * j
+
+
+def linear_box(i, j, halvings):
+    step = 2**halvings
+    return max(0, step * i - halvings), step * i, max(0, step * j - halvings), step * j
+
+
+def spread(cells, down=0, right=0):
+    big = F.interpolate(cells, scale_factor=2)
+    return F.pad(big, (right, -right, down, -down))
+
+
+ANSWERS = [
+    ("6.1", rows_read, "right"),
+    ("6.1", lambda s: 1 + len(s), "does not depend on the strides"),
+    ("6.1", lambda s: rows_read(s, own=True), "own stride"),
+    ("6.1", lambda s: rows_read(s, first=0), "one row already"),
+    ("6.1", lambda s: rows_read(s[::-1]), "wrong order"),
+    ("6.1", lambda s: 1 + math.prod(s), "strides [1, 1] you say 2"),
+    ("6.2", box, "right"),
+    ("6.2", lambda i, j, h: list(box(i, j, h)), "right"),
+    ("6.2", lambda i, j, h: box(i, j, h, clip=False), "leaves the image"),
+    ("6.2", block_box, "ends where they begin"),
+    ("6.2", short_box, "by one only"),
+    ("6.2", linear_box, "twice as far"),
+    ("6.2", lambda i, j, h: tuple(box(i, j, h)[k] for k in (0, 2, 1, 3)), "top, bottom, left, right"),
+    ("6.2", lambda i, j, h: (i, i, j, j), "cell (2, 3) after 1 halving(s)"),
+    ("6.3", lambda x: spread(x, 1, 1), "right"),
+    ("6.3", spread, "one position too early"),
+    ("6.3", lambda x: spread(x, down=1), "column 2j"),
+    ("6.3", lambda x: spread(x, right=1), "row 2i"),
+    ("6.3", lambda x: spread(x, 2, 2), "waits too long"),
+    ("6.3", lambda x: spread(x, -1, -1), "holds something later"),
+    ("6.3", lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), "holds something later"),
+    ("6.3", lambda x: spread(x, 3, 3), "does not get the newest"),
+    ("6.3", lambda x: x, "height and width should double"),
+]

@@ -1,0 +1,76 @@
+"""Answers that readers are likely to give in chapter 8, each with words of the diagnosis it must get."""
+
+import itertools
+
+import torch
+
+
+def best(record, key):
+    return min(record, key=lambda line: line[key])
+
+
+def first_rise(record):
+    for line, following in itertools.pairwise(record):
+        if following["held_out"] > line["held_out"]:
+            return line["step"]
+    return record[-1]["step"]
+
+
+def drop(x, p, training, shape=None, keep=None, scale=None):
+    if not training:
+        return x
+    kept = torch.rand(shape or x.shape) >= (p if keep is None else 1 - keep)
+    return x * kept * (1 / (1 - p) if scale is None else scale)
+
+
+def in_place(x, p, training):
+    return x.mul_(torch.rand_like(x) >= p).div_(1 - p) if training else x
+
+
+def same_mask(x, p, training):
+    generator = torch.Generator().manual_seed(0)
+    return x * (torch.rand(x.shape, generator=generator) >= p) / (1 - p) if training else x
+
+
+def variance(weight, x, p, whole_channels, factor=None):
+    terms = weight * x
+    if whole_channels:
+        terms = terms.sum(dim=1)
+    return (p / (1 - p) if factor is None else factor) * terms.square().sum()
+
+
+ANSWERS = [
+    ("8.1", lambda record: best(record, "held_out")["step"], "right"),
+    ("8.1", lambda record: best(record, "train")["step"], "training curve"),
+    ("8.1", lambda record: record[-1]["step"], "where training ended"),
+    ("8.1", lambda record: min(record, key=lambda r: r["held_out"] - r["train"])["step"], "gap is smallest"),
+    ("8.1", first_rise, "first rise"),
+    ("8.1", lambda record: record.index(best(record, "held_out")), "place in the list"),
+    ("8.1", lambda record: best(record, "held_out")["held_out"], "lowest held-out cost; asked is the step"),
+    ("8.1", lambda record: 100, "you choose 100"),
+    ("8.1", lambda record: 25, "You say 25"),
+    ("8.2", drop, "right"),
+    ("8.2", lambda x, p, training: drop(x, p, True), "still drop"),
+    ("8.2", lambda x, p, training: drop(x, p, True, scale=1) if training else x * (1 - p), "you multiply by 0.75"),
+    ("8.2", lambda x, p, training: drop(x, p, training, scale=1), "multiplied by 1, so the mean is 0.75"),
+    ("8.2", lambda x, p, training: drop(x, p, training, keep=p), "not of keeping"),
+    ("8.2", lambda x, p, training: drop(x, p, training, shape=(*x.shape[:2], 1, 1)), "whole channels"),
+    ("8.2", lambda x, p, training: drop(x, p, training, shape=(1, *x.shape[1:])), "one mask for several"),
+    ("8.2", lambda x, p, training: drop(x, p, training, shape=(len(x), 1, *x.shape[2:])), "one mask for several"),
+    ("8.2", in_place, "changes its argument"),
+    ("8.2", same_mask, "drawn anew"),
+    ("8.2", lambda x, p, training: x, "nothing is dropped"),
+    ("8.2", lambda x, p, training: drop(x, p / 2, training), "you drop 1"),
+    ("8.2", lambda x, p, training: drop(x, p or 0.25, training), "At p = 0"),
+    ("8.2", lambda x, p, training: drop(x, p, training).flatten(), "shape changes"),
+    ("8.3", variance, "right"),
+    ("8.3", lambda w, x, p, whole: variance(w, x, p, whole, p * (1 - p)), "zeros and ones"),
+    ("8.3", lambda w, x, p, whole: variance(w, x, p, whole, (1 - p) / p), "swapped: at p = 0"),
+    ("8.3", lambda w, x, p, whole: variance(w, x, p, whole, 1 / (1 - p)), "mean of the square"),
+    ("8.3", lambda w, x, p, whole: p / (1 - p) * (w * x).sum() ** 2, "you square the sum"),
+    ("8.3", lambda w, x, p, whole: variance(torch.ones_like(w), x, p, whole), "weights are missing"),
+    ("8.3", lambda w, x, p, whole: variance(w, x, p, not whole), "two cases are swapped"),
+    ("8.3", lambda w, x, p, whole: variance(w, x, p, False), "Both kinds come out equal"),
+    ("8.3", lambda w, x, p, whole: variance(w, x, p, whole) * (2 if whole else 1), "whole channels should give"),
+    ("8.3", lambda w, x, p, whole: 1.0, "you say 1"),
+]
