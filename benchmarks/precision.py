@@ -1,27 +1,23 @@
 """What running the network in bfloat16 costs: bits/dim of a recorded run's weights, the likelihood always in float32.
 
-python benchmarks/precision.py book/runs/cifar10-small --images 500
+python benchmarks/precision.py cifar10-small --images 500
 """
 
 import argparse
-from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
-from pixelcnn_edu import build, load_images
+from pixelcnn_edu import load_images, load_model
 from pixelcnn_edu.probes import bits_per_image
-from pixelcnn_edu.runs import read_run
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="folder of a recorded run with its weights")
+    parser.add_argument("run", help="a recorded run's folder or file of weights, or the name of pretrained ones")
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--images", type=int, default=500)
     options = parser.parse_args()
-    model = build(read_run(options.run).config)
-    model.load_state_dict(load_file(options.run / "weights.safetensors"))
+    model = load_model(options.run)
     images, _ = load_images(options.data, "test")
     images = images[: options.images]
     bits = {}

@@ -8,7 +8,7 @@ from pixelcnn_edu.models import PixelCNN, PixelCNNpp, build
 from pixelcnn_edu.probes import bits_per_pixel, receptive_field
 from pixelcnn_edu.sampling import complete, sample
 from pixelcnn_edu.training import Training, evaluate, fit
-from pixelcnn_edu.weights import load_model
+from pixelcnn_edu.weights import load_model, load_pretrained
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "fit",
     "load_images",
     "load_model",
+    "load_pretrained",
     "receptive_field",
     "sample",
     "style",

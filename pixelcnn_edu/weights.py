@@ -1,5 +1,6 @@
 """Weights in files: this book's own, and those of the public implementation pclucas14/pixel-cnn-pp."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -11,16 +12,41 @@ from safetensors import SafetensorError, safe_open
 from pixelcnn_edu.config import Config
 from pixelcnn_edu.models import PixelCNNpp, TwoStreams, build
 
-__all__ = ["load_model", "load_pclucas14"]
+__all__ = ["load_model", "load_pclucas14", "load_pretrained"]
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+def load_pretrained(name):
+    """A trained model that comes with the package, in evaluation mode; nothing is downloaded.
+
+    name: "cifar10-small", the recorded run of chapter 10. What it is and how good, its card says, `card.md` in
+    `book/runs/<name>`. Raises ValueError for another name, and where the file's checksum is not the one that the package was
+    published with.
+    """
+    sums, path = _published(), PRETRAINED / f"{name}.safetensors"
+    if path.name not in sums:
+        raise ValueError(f"there are no weights {name!r}; there are {', '.join(Path(file).stem for file in sums)}")
+    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != sums[path.name]:
+        raise ValueError(f"{path} is missing or damaged; install pixelcnn-edu anew")
+    return load_model(path)
+
+
+def _published():
+    """Checksums of the weights that come with the package: a dict from file name to SHA-256."""
+    return dict(reversed(line.split()) for line in (PRETRAINED / "SHA256SUMS").read_text().splitlines())
 
 
 def load_model(path):
     """The model of a recorded run, with its averaged weights, in evaluation mode.
 
-    path: the run's folder, or a file of weights that `fit` wrote, whose configuration is inside. Raises FileNotFoundError
-    where there is none, and ValueError for a file that is damaged or holds something else.
+    path: the run's folder, a file of weights that `fit` wrote, whose configuration is inside, or a name that
+    `load_pretrained` knows. Raises FileNotFoundError where there is none, and ValueError for a file that is damaged or holds
+    something else.
     """
     path = Path(path)
+    if not path.exists() and f"{path}.safetensors" in _published():
+        return load_pretrained(str(path))
     path = path / "weights.safetensors" if path.is_dir() else path
     if not path.exists():
         raise FileNotFoundError(f"there are no weights in {path}; a run writes them when it ends")

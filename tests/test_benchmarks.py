@@ -31,8 +31,7 @@ def test_every_variant_is_timed():
 
 
 def test_precision_is_measured_on_a_recorded_run():
-    run = FOLDER.parent / "book" / "runs" / "cifar10-small"
-    printed = output_of("precision.py", str(run), "--data=shapes", "--images=1")
+    printed = output_of("precision.py", "cifar10-small", "--data=shapes", "--images=1")
     cost = {name: float(value) for name, value in re.findall(r"torch\.(\w+) .* ([+-]\d\.\d+) on average", printed)}
     assert set(cost) == {"float64", "float32", "bfloat16", "float16"}
     assert cost["float64"] == 0

@@ -27,6 +27,7 @@ def public(module):
     "name",
     ["Categorical", "Config", "DataUnavailable", "DequantizedLogisticMixture", "DiscretizedLogisticMixture", "PixelCNN",
      "PixelCNNpp", "Training", "bits_per_pixel", "build", "complete", "evaluate", "fit", "load_images", "load_model",
+     "load_pretrained",
      "receptive_field", "sample", "style", "to_bytes", "to_model"],
 )  # fmt: skip
 def test_the_names_readers_rely_on_are_there(name):

@@ -1,13 +1,20 @@
-"""Another implementation's weights, in our model, compute what they computed there."""
+"""Another implementation's weights, in our model, compute what they computed there; our own come whole or not at all."""
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from oracles import tiny
 
-from pixelcnn_edu import Config, DiscretizedLogisticMixture
-from pixelcnn_edu.weights import load_pclucas14
+from pixelcnn_edu import Config, DiscretizedLogisticMixture, Training, build, fit, load_images, load_pretrained, weights
+from pixelcnn_edu.runs import read_run
+from pixelcnn_edu.weights import PRETRAINED, load_pclucas14
+from tools import ship
+
+ROOT = Path(__file__).resolve().parent.parent
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "pclucas14_tiny.npz")
 CONFIGS = {
@@ -101,3 +108,62 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     with pytest.raises(ValueError, match="read safely"):
         load_pclucas14(tmp_path / "trap.pth")
     assert not (tmp_path / "sprung").exists()
+
+
+# --- weights that come with the package ------------------------------------------------------------------------------
+
+
+def test_pretrained_weights_are_the_recorded_run():
+    model = load_pretrained("cifar10-small")
+    run = read_run(ROOT / "book" / "runs" / "cifar10-small")
+    assert model.config == run.config
+    assert not model.training
+    images, _ = load_images("shapes", "test")
+    assert model.bits_per_dim(images[:8]).mean() < 6  # trained, and not on these
+
+
+def test_the_card_is_what_the_record_says():
+    folder, file = ROOT / "book" / "runs" / "cifar10-small", PRETRAINED / "cifar10-small.safetensors"
+    assert (folder / "card.md").read_text() == ship.card("cifar10-small", folder, file)
+    assert f"{read_run(folder).metrics['test_bits_per_dim'][-1]:.4f} on all 10,000" in (folder / "card.md").read_text()
+    assert (
+        f"{sum(p.numel() for p in load_pretrained('cifar10-small').parameters()):,} numbers"
+        in (folder / "card.md").read_text()
+    )
+
+
+def test_every_file_of_weights_is_published_and_small():
+    for file in PRETRAINED.glob("*.safetensors"):
+        assert f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}" in (PRETRAINED / "SHA256SUMS").read_text()
+        assert file.stat().st_size < ship.LARGEST
+
+
+def test_another_name_is_told_what_there_is():
+    with pytest.raises(ValueError, match=r"no weights 'cifar10-large'; there are cifar10-small"):
+        load_pretrained("cifar10-large")
+
+
+def test_damaged_pretrained_weights_are_refused(tmp_path, monkeypatch):
+    for file in PRETRAINED.iterdir():
+        shutil.copy(file, tmp_path)
+    content = bytearray((tmp_path / "cifar10-small.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "cifar10-small.safetensors").write_bytes(content)
+    monkeypatch.setattr(weights, "PRETRAINED", tmp_path)
+    with pytest.raises(ValueError, match="missing or damaged; install pixelcnn-edu anew"):
+        load_pretrained("cifar10-small")
+
+
+def test_a_run_is_shipped_whole_or_not_at_all(tmp_path):
+    run, root = tmp_path / "run", tmp_path / "root"
+    images, _ = load_images("shapes", "test")
+    torch.manual_seed(0)
+    fit(build(tiny(image_shape=(3, 32, 32))), images[:8], training=Training(steps=2, batch_size=2), test=images[:4], out=run)
+    ship.ship(run, "mine", root)
+    shipped = root / "book" / "runs" / "mine"
+    assert sorted(file.name for file in shipped.iterdir()) == sorted([*ship.RECORD, "card.md"])
+    assert "mine.safetensors" in (root / "pixelcnn_edu" / "pretrained" / "SHA256SUMS").read_text()
+    environment = run / "environment.json"
+    environment.write_text(environment.read_text().replace('"finished": true', '"finished": false'))
+    with pytest.raises(ValueError, match="is not finished"):
+        ship.ship(run, "mine", root)
