@@ -15,6 +15,7 @@ from pixelcnn_edu.exercises import (
     chapter08,
     chapter09,
     chapter10,
+    chapter11,
 )
 from pixelcnn_edu.exercises.answers import NotAnswered
 
@@ -31,6 +32,7 @@ CHAPTERS = (
     chapter08,
     chapter09,
     chapter10,
+    chapter11,
 )
 CHECKS = {number: check for chapter in CHAPTERS for number, check in chapter.CHECKS.items()}
 

@@ -1,0 +1,67 @@
+"""Answers that readers are likely to give in chapter 11, each with words of the diagnosis it must get."""
+
+import math
+
+import torch
+
+
+def positions(height, width, known_rows, method):
+    return height * width * ((height - known_rows) * width if method == "naive" else 1)
+
+
+def either(naive, cached):
+    return lambda h, w, k, method: (naive if method == "naive" else cached)(h, w, k)
+
+
+def strided(seen, x, weight, place):
+    return x, None if place % 2 else weight[:, :, 0] @ seen + weight[:, :, 1] @ x
+
+
+def forgets_odd_places(seen, x, weight, place):
+    return (seen, None) if place % 2 else strided(seen, x, weight, place)
+
+
+def in_place(logits, log_scales, t):
+    return logits.div_(t), log_scales + math.log(t)
+
+
+def cached(h, w, k):
+    return h * w
+
+
+def naive(h, w, k):
+    return (h - k) * w * h * w
+
+
+ANSWERS = [
+    ("11.1", positions, "right"),
+    ("11.1", either(naive, lambda h, w, k: (h - k) * w), "must hear of them too"),
+    ("11.1", either(lambda h, w, k: (h - k) * w, cached), "You count passes"),
+    ("11.1", either(lambda h, w, k: (h * w) ** 2, cached), "none for a pixel that is not drawn"),
+    ("11.1", either(lambda h, w, k: ((h - k) * w) ** 2, cached), "known rows included"),
+    ("11.1", either(naive, naive), "that is the naive count".capitalize()),
+    ("11.1", either(naive, lambda h, w, k: h), "count a 2 x 2 image"),
+    ("11.2", lambda a, s, t: (a / t, s + math.log(t)), "right"),
+    ("11.2", lambda a, s, t: (a * t, s + math.log(t)), "divide the logits"),
+    ("11.2", lambda a, s, t: (a, s + math.log(t)), "not the scales alone"),
+    ("11.2", lambda a, s, t: (a - t, s + math.log(t)), "Your logits are not"),
+    ("11.2", lambda a, s, t: (a / t, s * t), "multiply the logarithm"),
+    ("11.2", lambda a, s, t: (a / t, s - math.log(t)), "the other way round"),
+    ("11.2", lambda a, s, t: (a / t, s + t), "at temperature 1 nothing may change"),
+    ("11.2", lambda a, s, t: (a / t, s), "not the weights alone"),
+    ("11.2", lambda a, s, t: (a / t, s.exp() * t), "their logarithms are asked for"),
+    ("11.2", lambda a, s, t: (a / t, s + 1), "Your scales are not"),
+    ("11.2", lambda a, s, t: a / t, "return two tensors".capitalize()),
+    ("11.2", in_place, "change the tensors"),
+    ("11.3", strided, "right"),
+    ("11.3", forgets_odd_places, "remembered all the same"),
+    ("11.3", lambda m, x, w, p: (m, strided(m, x, w, p)[1]), "remember nothing"),
+    ("11.3", lambda m, x, w, p: (x, strided(m, x, w, 0)[1]), "at even places only"),
+    ("11.3", lambda m, x, w, p: (x, strided(m, x, w, p + 1)[1]), "at the odd places"),
+    ("11.3", lambda m, x, w, p: (x, strided(m, x, w.flip(2), p)[1]), "taps are swapped"),
+    ("11.3", lambda m, x, w, p: (x, None if p % 2 else w[:, :, 1] @ x), "leaves out the input before"),
+    ("11.3", lambda m, x, w, p: (x, None if p % 2 else torch.zeros(4)), "are not those of the convolution"),
+    ("11.3", lambda m, x, w, p: (x, None if p % 3 else torch.zeros(4)), "every even place and at no odd one"),
+    ("11.3", lambda m, x, w, p: (None, None) if p % 2 else strided(m, x, w, p), "at every place"),
+    ("11.3", lambda m, x, w, p: x, "return two things".capitalize()),
+]
