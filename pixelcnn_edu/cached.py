@@ -38,16 +38,13 @@ def one_pixel_at_a_time(model, images, labels=None):
     images (N, C, H, W), integers, may be filled in as you go: what is read is what is there at the time. Ask for every pixel
     in raster order; ask again for the same one, where a colour of it has become known. The parameters equal those of
     `model(x, labels)` up to rounding. Meanwhile the model is good for nothing else; afterwards it is as before. Raises
-    ValueError for labels that do not fit, TypeError for a
-    model with a kind of convolution that is none of `causal`'s.
+    ValueError for labels that do not fit, and TypeError for a model with a kind of convolution that is not in `causal`.
     """
     with in_mode(model, training=False), parametrize.cached():
-        parameter = next(model.parameters())
-        x = to_model(images[:1], model.config.levels).to(parameter.dtype)
-        labels = model.check(x.expand(len(images), -1, -1, -1), labels)
-        clock = _Clock()
-        with _exchanged(_steps(model, x, labels, len(images), clock)):
-            yield _Pass(model, images, labels, clock)
+        x = to_model(images, model.config.levels).to(next(model.parameters()).dtype)  # (N, C, H, W)
+        labels, clock = model.check(x, labels), _Clock()
+        with _exchanged(_steps(model, x, labels, clock)):
+            yield _Pass(model, images, model.padded(x), labels, clock)
 
 
 class _Clock:
@@ -61,10 +58,10 @@ class _Clock:
 
 
 class _Pass:
-    def __init__(self, model, images, labels, clock):
-        self.model, self.images, self.labels, self.clock = model, images, labels, clock
-        x = to_model(images, model.config.levels).to(next(model.parameters()).dtype)  # (N, C, H, W)
-        self.x = model.padded(x)  # (N, C + 1, H + below, W + right)
+    """What `one_pixel_at_a_time` gives; x (N, C + 1, H + below, W + right) is what the network has seen of the images."""
+
+    def __init__(self, model, images, x, labels, clock):
+        self.model, self.images, self.x, self.labels, self.clock = model, images, x, labels, clock
 
     @torch.no_grad()
     def __call__(self, row, column):
@@ -73,13 +70,13 @@ class _Pass:
             if row:
                 self.x[:, :-1, row - 1, :width] = self._values(row - 1, slice(None))
             clock.row, clock.column = row, None
-            vertical, _ = self.model.first(self.x[:, :, max(0, row - REACH) : row + 1])  # (N, F, rows, W)
+            vertical = self.model.start_vertical(self.x[:, :, max(0, row - REACH) : row + 1])  # (N, F, rows, W)
             self.model.through(vertical[:, :, -1:], None, self.labels)
         clock.column = column
         left = max(0, column - REACH)
         near = slice(left, column + REACH + 1)
         self.x[:, :-1, row, left : column + 1] = self._values(row, slice(left, column + 1))
-        _, horizontal = self.model.first(self.x[:, :, max(0, row - REACH) : row + 1, near])
+        horizontal = self.model.start_horizontal(self.x[:, :, max(0, row - REACH) : row + 1, near])
         _, horizontal = self.model.through(None, horizontal[:, :, -1:, column - left : column - left + 1], self.labels)
         return self.model.output(horizontal)
 
@@ -87,44 +84,46 @@ class _Pass:
         return to_model(self.images[:, :, row, columns], self.model.config.levels).to(self.x.dtype)
 
 
-def _steps(model, x, labels, count, clock):
-    """What takes the place of each module's forward: a dict of functions.
-
-    x (1, C, H, W) is any image: an ordinary pass with it tells at which resolution each module works.
-    """
-    shapes = _shapes(model, x, None if labels is None else labels[:1])
-    height = model.padded(x).shape[2]
+def _steps(model, x, labels, clock):
+    """What takes the place of each module's forward, for images like x (N, C, H, W): a dict of functions."""
+    width = model.padded(x[:1]).shape[3]
+    strides = _strides(model, x[:1, :, :1, :1], None if labels is None else labels[:1])
     steps = {}
-    for module, (before, after) in shapes.items():
+    for module, (before, after) in strides.items():
         if isinstance(module, GatedResNet):
             continue  # its convolutions take the steps, and its own code connects them
         kind = next((step for of, step in _STEPS.items() if isinstance(module, of)), None)
         if kind is None or (kind is _Pointwise and module.kernel_size != (1, 1)):
             raise TypeError(f'there is no step for {module}; draw with method="naive"')
-        steps[module] = kind(module, clock, count, before, height // before[2], height // after[2])
+        steps[module] = kind(module, clock, len(x), width // before, before, after)
     for layer in (*model.up, *model.down):
         vertical, horizontal = (steps.get(part) or _if_any(part.forward) for part in (layer.vertical, layer.horizontal))
-        steps[layer.vertical] = _keeps_its_row(vertical, clock, height // shapes[layer.vertical][1][2])
+        steps[layer.vertical] = _keeps_its_row(vertical, clock, strides[layer.vertical][1])
         steps[layer.horizontal] = _waits_for_rows(horizontal, clock)
     return steps
 
 
-def _shapes(model, x, labels):
-    """The shapes of what goes in and comes out in an ordinary pass: a dict from module to two of (N, C, H, W)."""
-    shapes = {}
+def _strides(model, x, labels):
+    """How many pixels of the image one step to the next position is, before and after each module: a dict of pairs.
+
+    An ordinary pass with the smallest image, x (1, C, 1, 1), padded as the model pads it, tells.
+    """
+    x = model.padded(x)
+    strides = {}
 
     def note(module, inputs, output):
-        shapes[module] = inputs[0].shape, output.shape
+        strides[module] = x.shape[2] // inputs[0].shape[2], x.shape[2] // output.shape[2]
 
     parts = [part for layer in (*model.up, *model.down) for part in layer.modules() if part is not layer]
     parts = [part for part in parts if isinstance(part, (GatedResNet, nn.Conv2d, nn.ConvTranspose2d))]
     handles = [part.register_forward_hook(note) for part in (*parts, model.to_params)]
     try:
-        model(x, labels)
+        _, horizontal = model.through(model.start_vertical(x), model.start_horizontal(x), labels)
+        model.output(horizontal)
     finally:
         for handle in handles:
             handle.remove()
-    return shapes
+    return strides
 
 
 @contextlib.contextmanager
@@ -175,11 +174,10 @@ def _waits_for_rows(horizontal, clock):
 class _Rows:
     """A down-shifted convolution, a row at a time."""
 
-    def __init__(self, conv, clock, count, shape, before, after):
-        _, channels, _, width = shape
+    def __init__(self, conv, clock, count, width, before, after):
         rows, columns = conv.kernel_size
         self.conv, self.clock, self.after, self.side = conv, clock, after, (columns - 1) // 2
-        self.seen = conv.weight.new_zeros(count, channels, rows, width + columns - 1)
+        self.seen = conv.weight.new_zeros(count, conv.in_channels, rows, width + columns - 1)
 
     def __call__(self, x):
         if x is None:
@@ -193,7 +191,7 @@ class _Rows:
 class _RowSpread:
     """Its transpose: a row of the coarse resolution gives two of the fine one."""
 
-    def __init__(self, conv, clock, count, shape, before, after):
+    def __init__(self, conv, clock, count, width, before, after):
         self.spread, self.clock, self.after = conv.forward, clock, after
 
     def __call__(self, x):
@@ -211,11 +209,10 @@ class _Points:
     What its upper taps and its bias contribute is computed once a row; a position costs only the taps of its own row.
     """
 
-    def __init__(self, conv, clock, count, shape, before, after):
-        _, channels, _, width = shape
+    def __init__(self, conv, clock, count, width, before, after):
         rows, self.columns = conv.kernel_size
         self.conv, self.clock, self.before, self.after = conv, clock, before, after
-        self.row, self.above = None, conv.weight.new_zeros(count, rows - 1, width + self.columns - 1, channels)
+        self.row, self.above = None, conv.weight.new_zeros(count, rows - 1, width + self.columns - 1, conv.in_channels)
         self.own = torch.zeros_like(self.above[:, :1])  # (N, 1, W + columns - 1, C)
         self.taps = conv.weight[:, :, -1].permute(2, 1, 0).flatten(0, 1).contiguous()  # (columns * C, F)
 
@@ -244,8 +241,7 @@ class _Points:
 class _PointSpread:
     """Its transpose: a position of the coarse resolution gives a square of four of the fine one."""
 
-    def __init__(self, conv, clock, count, shape, before, after):
-        width = shape[3]
+    def __init__(self, conv, clock, count, width, before, after):
         self.clock, self.before, self.after = clock, before, after
         self.taps = conv.weight.permute(0, 2, 3, 1).flatten(1).contiguous()  # (C, F, 2, 2) -> (C, 2 * 2 * F)
         self.bias = conv.bias.repeat(4)  # (4F,)
@@ -262,7 +258,7 @@ class _PointSpread:
 class _Pointwise:
     """A 1x1 convolution, a matrix product where it is given one position."""
 
-    def __init__(self, conv, clock, count, shape, before, after):
+    def __init__(self, conv, clock, count, width, before, after):
         self.whole, self.bias, self.taps = conv.forward, conv.bias, conv.weight.flatten(1).t().contiguous()  # (C, F)
 
     def __call__(self, x):

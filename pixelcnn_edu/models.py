@@ -209,7 +209,8 @@ class PixelCNNpp(PixelModel):
         """The two streams' last features, before the output layer: x (N, C, H, W) -> two of (N, F, H, W)."""
         labels = self.check(x, labels)
         height, width = x.shape[2:]
-        vertical, horizontal = self.through(*self.first(self.padded(x)), labels)
+        x = self.padded(x)
+        vertical, horizontal = self.through(self.start_vertical(x), self.start_horizontal(x), labels)
         return vertical[..., :height, :width], horizontal[..., :height, :width]
 
     # The parts of a pass, by which `cached` takes it one pixel at a time.
@@ -220,14 +221,16 @@ class PixelCNNpp(PixelModel):
         below, right = (-size % multiple for size in x.shape[2:])
         return F.pad(torch.cat([x, torch.ones_like(x[:, :1])], dim=1), (0, right, 0, below))
 
-    def first(self, x):
-        """Both streams at the start, from a padded image: (N, C + 1, H, W) -> two of (N, F, H, W)."""
-        # Only here is anything shifted: from now on a position holds the past alone, and later layers may look at it.
-        vertical = down_shift(self.first_vertical(x))
+    # Only here is anything shifted: from now on a position holds the past alone, and later layers may look at it.
+
+    def start_vertical(self, x):
+        """The vertical stream at the start, from a padded image: (N, C + 1, H, W) -> (N, F, H, W)."""
+        return down_shift(self.first_vertical(x))
+
+    def start_horizontal(self, x):
+        """The horizontal stream at the start, from a padded image: (N, C + 1, H, W) -> (N, F, H, W)."""
         horizontal = down_shift(self.first_above(x)) + right_shift(self.first_left(x))
-        if self.first_own is not None:
-            horizontal = horizontal + self.first_own(x[:, :-1])
-        return vertical, horizontal
+        return horizontal if self.first_own is None else horizontal + self.first_own(x[:, :-1])
 
     def through(self, vertical, horizontal, labels):
         """Both streams at the end of the way up and the way down: two of (N, F, H, W) -> two of (N, F, H, W)."""
