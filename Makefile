@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS = $(wildcard book/*.ipynb)
-PROSE = README.md CHANGELOG.md CONTRIBUTING.md $(wildcard book/*.md) $(NOTEBOOKS) pixelcnn_edu tests tools benchmarks
+PROSE = README.md CHANGELOG.md CONTRIBUTING.md $(wildcard book/*.md) book/runs/README.md $(NOTEBOOKS) pixelcnn_edu tests tools benchmarks
 PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Nothing here downloads a data set; where you name a folder of your own, it is used.

@@ -74,7 +74,7 @@ def mask_colors(conv, colors_in, colors_out, tap=(0, 0), mask_type="B"):
     """Hide later colours at one tap of a convolution's kernel, the one that reads the pixel itself; return the convolution.
 
     colors_in (in_channels,) and colors_out (out_channels,) are integers: each channel's colour, -1 for what every colour may
-    see. The rule is `MaskedConv2d`'s, and it holds from now on, whatever happens to the weights. Derived in chapter 5.
+    see. The rule is `MaskedConv2d`'s, and it holds from now on, whatever happens to the weights. Derived in chapter 3.
     """
     sees = _sees(colors_in, colors_out, mask_type)  # (out_channels, in_channels)
     mask = torch.ones_like(conv.weight)  # (out, in, rows, columns), or (in, out, rows, columns) in a transposed convolution
@@ -126,7 +126,8 @@ class DownRightShiftedConv2d(nn.Conv2d):
 class DownShiftedConvTranspose2d(nn.ConvTranspose2d):
     """Doubles height and width; row `i` is spread onto rows `2i` and `2i + 1`, never onto an earlier one.
 
-    Maps (N, in_channels, H, W) to (N, out_channels, 2H, 2W). The released code calls it `down_shifted_deconv2d`.
+    Maps (N, in_channels, H, W) to (N, out_channels, 2H, 2W). The released code calls it `down_shifted_deconv2d`. Derived in
+    chapter 6.
     """
 
     def __init__(self, in_channels, out_channels):
@@ -141,6 +142,7 @@ class DownRightShiftedConvTranspose2d(nn.ConvTranspose2d):
     """Doubles height and width; pixel (i, j) is spread onto (2i, 2j), (2i, 2j + 1), (2i + 1, 2j) and (2i + 1, 2j + 1).
 
     Maps (N, in_channels, H, W) to (N, out_channels, 2H, 2W). The released code calls it `down_right_shifted_deconv2d`.
+    Derived in chapter 6.
     """
 
     def __init__(self, in_channels, out_channels):

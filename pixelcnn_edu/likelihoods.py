@@ -32,7 +32,7 @@ class DiscretizedLogisticMixture:
     logits (N, K, H, W); means and log_scales (N, K, C, H, W), in units of x, log scales below -7 taken as -7;
     coefficients (N, K, C(C-1)/2, H, W) before tanh, in the order (g,r), (b,r), (b,g), None for one channel.
     Raises ValueError where these shapes disagree. Source: equations 1 to 3 and section 2.2 of Salimans et al. 2017.
-    Derived in chapter 4.
+    Derived in chapters 4, for one channel, and 5.
     """
 
     def __init__(self, logits, means, log_scales, coefficients=None, levels=256):
@@ -106,7 +106,7 @@ class DiscretizedLogisticMixture:
     def sample(self, generator=None):
         """Draw integers on the grid 0..levels-1, uint8 up to 256 levels: (N, C, H, W).
 
-        Green is drawn given the red that was drawn, on the grid, and blue given both. Derived in chapter 4.
+        Green is drawn given the red that was drawn, on the grid, and blue given both. Derived in chapter 5.
         """
         batch, _, channels, height, width = self.means.shape
         chosen = _draw(self.logits, generator)  # (N, H, W)
