@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pixelcnn_edu.exercises import CHECKS, check
+from pixelcnn_edu import exercises
+from pixelcnn_edu.exercises import CHECKS, HINTS, ask, check
+from pixelcnn_edu.exercises.questions import QUESTIONS
 
 FILES = sorted((Path(__file__).parent / "answers").glob("chapter*.py"))
 ANSWERS = [answer for file in FILES for answer in importlib.import_module(f"answers.{file.stem}").ANSWERS]
@@ -65,3 +67,75 @@ def test_an_answer_that_divides_by_zero_at_one_batch_size_is_still_diagnosed(div
 
     assert check("10.3", answer) is False
     assert words in capsys.readouterr().out
+
+
+# --- hints -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_exercise_has_a_hint():
+    assert list(HINTS) == list(CHECKS)
+    assert all(len(hint) > 40 and hint[-1] in ".?" for hint in HINTS.values())
+
+
+def test_the_second_wrong_answer_brings_a_hint_and_the_right_one_none(capsys, monkeypatch):
+    monkeypatch.setattr(exercises, "_wrong", type(exercises._wrong)())
+    wrong, right = (lambda decay, steps: 0.3), (lambda decay, steps: decay**steps)
+    said = []
+    for answer in (lambda *_: None, None, wrong, wrong, right):
+        check("10.2", answer)
+        said.append(capsys.readouterr().out)
+    assert ["Hint:" in text for text in said] == [False, False, False, True, False]
+    assert HINTS["10.2"] in said[3]
+
+
+# --- questions without code ------------------------------------------------------------------------------------------
+
+
+def test_every_chapter_with_exercises_has_three_questions():
+    chapters = [question["chapter"] for question in QUESTIONS]
+    assert chapters == sorted(chapters)
+    assert {chapter: chapters.count(chapter) for chapter in chapters} == {
+        int(exercise.split(".")[0]): 3 for exercise in CHECKS
+    }
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: f"{question['chapter']}: {question['text'][:30]}")
+def test_a_question_has_one_right_choice_and_a_reason_for_each(question):
+    assert question["text"].endswith("?")
+    assert question["right"] in question["choices"]
+    assert len(question["choices"]) >= 3
+    reasons = list(question["choices"].values())
+    assert all(len(reason) > 20 and reason.endswith((".", "?")) for reason in reasons)
+    assert len(set(reasons)) == len(reasons)
+
+
+def test_the_right_choices_do_not_all_stand_in_one_place():
+    places = [list(question["choices"]).index(question["right"]) for question in QUESTIONS]
+    assert all(places.count(place) >= len(places) / 6 for place in range(3))
+
+
+def test_questions_open_in_a_page_without_a_script(browser):
+    page = browser.new_page()
+    page.set_content(ask(4)._repr_html_())
+    answers = page.locator("details p")
+    assert page.locator("script").count() == 0
+    assert answers.count() == 9
+    assert not answers.first.is_visible()
+    page.locator("summary").first.click()
+    assert answers.first.is_visible()
+    page.locator("summary").nth(1).focus()
+    page.keyboard.press("Enter")
+    assert answers.nth(1).is_visible()
+    assert page.locator("b", has_text="Right.").count() == 3
+    page.close()
+
+
+def test_questions_of_another_chapter_are_refused():
+    with pytest.raises(ValueError, match="no questions for chapter 99; there are for 1, 2, 3"):
+        ask(99)
+
+
+def test_questions_are_the_same_bytes_each_time_and_make_no_request():
+    assert ask(1)._repr_html_() == ask(1)._repr_html_()
+    assert "http" not in ask(1)._repr_html_()
+    assert repr(ask(1)).startswith("1. A predictor gives")

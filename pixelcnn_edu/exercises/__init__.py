@@ -2,7 +2,12 @@
 
 A module a chapter holds its checks. A check takes the reader's answer and returns None where it is right, else a diagnosis:
 a sentence without a capital or a full stop, that names what was seen and where to read again, and never the solution.
+From the second wrong answer on a hint is added, from `hints.toml`.
 """
+
+import collections
+import tomllib
+from pathlib import Path
 
 from pixelcnn_edu.exercises import (
     chapter01,
@@ -18,8 +23,9 @@ from pixelcnn_edu.exercises import (
     chapter11,
 )
 from pixelcnn_edu.exercises.answers import NotAnswered
+from pixelcnn_edu.exercises.questions import ask
 
-__all__ = ["CHECKS", "check"]
+__all__ = ["CHECKS", "HINTS", "ask", "check"]
 
 CHAPTERS = (
     chapter01,
@@ -35,21 +41,36 @@ CHAPTERS = (
     chapter11,
 )
 CHECKS = {number: check for chapter in CHAPTERS for number, check in chapter.CHECKS.items()}
+HINTS = tomllib.loads((Path(__file__).parent / "hints.toml").read_text())
+
+_wrong = collections.Counter()  # answers a reader has tried, an exercise
 
 
 def check(exercise, answer):
     """Check `answer`, most often a function, to an exercise such as "2.1"; print a diagnosis, return whether it is right.
 
     Raises ValueError for an exercise that does not exist. An answer of None, or one that returns None, counts as not
-    answered yet; an answer that fails is told with what.
+    answered yet; an answer that fails is told with what. The second wrong answer to an exercise, and each after it, brings
+    a hint as well.
     """
     if exercise not in CHECKS:
         raise ValueError(f"there is no exercise {exercise!r}; there are {', '.join(CHECKS)}")
+    if answer is None:
+        return _reply(exercise, "write your answer first, then run this again")
     try:
-        diagnosis = "write your answer first, then run this again" if answer is None else CHECKS[exercise](answer)
+        diagnosis = CHECKS[exercise](answer)
     except NotAnswered:
-        diagnosis = "your function returns nothing yet; write it, then run this again"
+        return _reply(exercise, "your function returns nothing yet; write it, then run this again")
     except Exception as error:  # a reader's function may fail in any way, and the reader should hear of it calmly
         diagnosis = f"your answer stopped with {type(error).__name__}: {error}"
+    if diagnosis is not None:
+        _wrong[exercise] += 1
+    return _reply(exercise, diagnosis, hint=_wrong[exercise] > 1)
+
+
+def _reply(exercise, diagnosis, hint=False):
+    """Print what is to be said of an answer; return whether it is right."""
     print(f"Exercise {exercise}: {'right.' if diagnosis is None else 'not yet. ' + diagnosis[0].upper() + diagnosis[1:]}")
+    if diagnosis is not None and hint:
+        print(f"Hint: {HINTS[exercise]}")
     return diagnosis is None
