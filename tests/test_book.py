@@ -87,6 +87,19 @@ def test_the_setup_cell_is_the_same_in_every_chapter():
     assert len({code_cells(path)[0].source for path in CHAPTERS}) <= 1
 
 
+def test_what_the_pages_at_the_back_refer_to_exists():
+    """Every "Section 4.2" of a Markdown page is a section of a chapter, and numbered lists are numbered without a gap."""
+    written = {
+        number for path in CHAPTERS for number in re.findall(r"^(\d+\.\d+) ", "\n".join(headings(path, 2)), re.MULTILINE)
+    }
+    for page in BOOK.glob("*.md"):
+        text = page.read_text()
+        for group in re.findall(r"\bSections? ([\d., and]+)", text, re.IGNORECASE):
+            assert set(re.findall(r"\d+\.\d+", group)) <= written, f"{page.name}: {group}"
+        numbers = [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)]
+        assert numbers == list(range(1, len(numbers) + 1)), page.name
+
+
 # --- one address -----------------------------------------------------------------------------------------------------
 
 
