@@ -11,8 +11,8 @@ from torch import nn
 
 from pixelcnn_edu import PixelCNNpp, receptive_field
 from pixelcnn_edu.widgets import ReceptiveFieldExplorer
-from pixelcnn_edu.widgets.fields import LEVELS, NETWORKS, SIZE, build, fields, pack, strength_levels
-from pixelcnn_edu.widgets.receptive_field import kinds, sentence, static_html
+from pixelcnn_edu.widgets.fields import DEPTHS, LEVELS, NETWORKS, SIZE, build, fields, own_colors, pack, strength_levels
+from pixelcnn_edu.widgets.receptive_field import ORDERS, kinds, own_pixel, sentence, static_html
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -98,8 +98,8 @@ def page(browser, tmp_path):
     assert errors == []
 
 
-def in_the_page(page):
-    cells = page.locator(".rf-explorer > svg g")
+def in_the_page(page, panel=0):
+    cells = page.locator(".rf-panel").nth(panel).locator("svg g")
     return cells.evaluate_all("cells => cells.map(c => [c.dataset.row, c.dataset.column, c.dataset.level, c.dataset.kind])")
 
 
@@ -114,14 +114,14 @@ def test_the_page_shows_the_packages_numbers_whatever_moves_it(page):
     def shows(*choice):
         cells, words = expected_cells(*choice)
         assert in_the_page(page) == cells
-        assert page.locator(".rf-words").inner_text() == words
+        assert page.locator(".rf-words").first.inner_text() == words
 
     shows("masked 3x3 convolutions", 3, 8, 8)
-    page.get_by_label("network").select_option("two streams, with downsampling")
+    page.get_by_label("network", exact=True).select_option("two streams, with downsampling")
     shows("two streams, with downsampling", 3, 8, 8)
     page.locator("#rf-depth").fill("1")
     shows("two streams, with downsampling", 1, 8, 8)
-    page.locator(".rf-explorer > svg g[data-row='9'][data-column='5']").click()
+    page.locator(".rf-panel svg").first.locator("g[data-row='9'][data-column='5']").click()
     shows("two streams, with downsampling", 1, 9, 5)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowUp")
@@ -129,10 +129,59 @@ def test_the_page_shows_the_packages_numbers_whatever_moves_it(page):
     page.locator("#rf-row").fill("15")
     page.locator("#rf-column").fill("0")
     shows("two streams, with downsampling", 1, 15, 0)
-    page.locator(".rf-explorer > svg").focus()
+    page.locator(".rf-panel svg").first.focus()
     page.keyboard.press("ArrowLeft")  # at the edge it stays
     shows("two streams, with downsampling", 1, 15, 0)
 
 
+def test_two_networks_stand_side_by_side_and_move_together(page):
+    second = page.locator(".rf-panel").nth(1)
+    assert not second.is_visible()
+    page.get_by_label("beside it").select_option("two streams")
+    assert second.is_visible()
+    second.locator("svg g[data-row='3'][data-column='12']").click()
+    for panel, network in enumerate(("masked 3x3 convolutions", "two streams")):
+        cells, words = expected_cells(network, 3, 3, 12)
+        assert in_the_page(page, panel) == cells
+        assert page.locator(".rf-words").nth(panel).inner_text() == words
+        assert page.locator(".rf-name").nth(panel).inner_text() == network
+    page.get_by_label("beside it").select_option("nothing")
+    assert not second.is_visible()
+
+
+def test_depth_is_played_from_the_first_to_the_last_and_can_be_stopped(page):
+    page.get_by_role("button", name="play depth").click()
+    assert page.locator("#rf-depth").input_value() == str(DEPTHS[0])
+    assert in_the_page(page) == expected_cells("masked 3x3 convolutions", DEPTHS[0], 8, 8)[0]
+    page.get_by_role("button", name="play depth").wait_for()  # it says "stop" until the last depth
+    assert page.locator("#rf-depth").input_value() == str(DEPTHS[-1])
+    assert in_the_page(page) == expected_cells("masked 3x3 convolutions", DEPTHS[-1], 8, 8)[0]
+    page.get_by_role("button", name="play depth").click()
+    page.get_by_role("button", name="stop").click()
+    depth = page.locator("#rf-depth").input_value()
+    page.wait_for_timeout(900)
+    assert page.locator("#rf-depth").input_value() == depth < str(DEPTHS[-1])
+
+
+def test_the_order_of_sub_pixels_says_what_an_output_sees_of_its_own_pixel(page):
+    assert own_colors() == own_colors(3) == ((False,) * 3, (True, False, False), (True, True, False))
+    expected = ["nothing.", "red sees nothing.", "green sees red.", "blue sees red and green."]
+    for order, words in zip(ORDERS, expected, strict=True):
+        page.get_by_label("order").select_option(order)
+        assert page.locator(".rf-own").first.inner_text() == own_pixel(order)
+        assert own_pixel(order).endswith(words)
+
+
+def test_the_live_face_compares_plays_and_orders_too():
+    explorer = ReceptiveFieldExplorer()
+    explorer.second.value, explorer.order.value, explorer.play.value = "two streams", ORDERS[2], 5
+    assert explorer.depth.value == 5
+    html = explorer.view.value
+    assert html.count('class="rf-panel"') == 2
+    assert sentence(strength_levels(fields("two streams", 5)[8 * SIZE + 8]).reshape(SIZE, SIZE), 8, 8) in html
+    assert html.count("the output for green sees red.") == 2
+
+
 def test_the_page_fits_a_phone(page):
+    page.get_by_label("beside it").select_option("two streams")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

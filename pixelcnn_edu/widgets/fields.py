@@ -13,7 +13,18 @@ from pixelcnn_edu.causal import DownRightShiftedConv2d, DownShiftedConv2d, Maske
 from pixelcnn_edu.config import Config
 from pixelcnn_edu.models import TwoStreams, double, halve
 
-__all__ = ["DEPTHS", "LEVELS", "NETWORKS", "SIZE", "TwoStreamStack", "fields", "masked_stack", "pack", "strength_levels"]
+__all__ = [
+    "DEPTHS",
+    "LEVELS",
+    "NETWORKS",
+    "SIZE",
+    "TwoStreamStack",
+    "fields",
+    "masked_stack",
+    "own_colors",
+    "pack",
+    "strength_levels",
+]
 
 SIZE = 16  # the grid is 16 x 16
 DEPTHS = (1, 2, 3, 4, 5)
@@ -93,6 +104,24 @@ def fields(network, depth):
         (gradient,) = torch.autograd.grad((output * direction).sum(), x, retain_graph=True)
         squares = squares + gradient.flatten(1).square()  # (places, places)
     return (squares / DIRECTIONS).sqrt()
+
+
+@functools.cache
+def own_colors(depth=1):
+    """Which colours of its own pixel an output of each colour sees in the sub-pixel order: tuples of bools, red to blue.
+
+    Asked of a stack of masked convolutions with three colours, by its gradients; it is the same at every depth.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(MaskedConv2d(3, 6, 3, "A", 3), *[MaskedConv2d(6, 6, 3, "B", 3) for _ in range(depth)]).double()
+        x = torch.rand(1, 3, 5, 5, dtype=torch.float64, requires_grad=True)
+        output = model(x)[0, :, 2, 2]  # (6,): channel i belongs to colour i mod 3
+    seen = []
+    for color in range(3):
+        (gradient,) = torch.autograd.grad(output[color::3].sum(), x, retain_graph=True)
+        seen.append(tuple((gradient[0, :, 2, 2] != 0).tolist()))
+    return tuple(seen)
 
 
 def strength_levels(field):
