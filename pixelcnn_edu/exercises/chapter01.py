@@ -43,7 +43,10 @@ def _bits_given_previous(answer):
     generator = torch.Generator().manual_seed(0)
     levels = 5
     train, test = (torch.randint(steps, (40,), generator=generator).cumsum(0) * 2 % levels for steps in (2, 3))
-    got = float(torch.as_tensor(call(answer, train, test, levels)))
+    got = torch.as_tensor(call(answer, train, test, levels))
+    if got.numel() != 1:
+        return f"one number is asked for, the mean over the sequence; you return the shape {tuple(got.shape)}"
+    got = float(got)
     counts = torch.bincount(levels * train[:-1] + train[1:], minlength=levels**2).view(levels, levels).double()
 
     def bits(counts, sequence=test, dim=1):
@@ -56,6 +59,8 @@ def _bits_given_previous(answer):
     alone = torch.bincount(train, minlength=levels)
     if not math.isfinite(got):
         return "your cost is not finite: a pair of test never came up in train, so start every count from 1 (section 1.3)"
+    if close(got, -(smooth / counts.sum(1, keepdim=True))[test[:-1], test[1:]].log2().mean()):
+        return "you start every count from 1, but divide by the old sums; each row of the table must sum to 1"
     if close(got, bits(smooth, dim=(0, 1)).mean()):
         return "you divide by all counts, which gives the probability of the pair; each row of the table must sum to 1"
     if close(got, bits(smooth, dim=0).mean()):
@@ -83,8 +88,13 @@ def _chapter_context(images):
     return torch.cat([*around, images[:, :1].double()], dim=1)
 
 
-def _squared_error(features, images):
-    """The mean squared error of the best weighted sum of features (N, F, H, W), and a constant, as a guess at green."""
+def _squared_error(features, images, edge=0):
+    """The mean squared error of the best weighted sum of features (N, F, H, W), and a constant, as a guess at green.
+
+    With `edge` the outermost pixels are left out.
+    """
+    inside = slice(edge, images.shape[-1] - edge)
+    features, images = features[..., inside, inside], images[..., inside, inside]
     columns = torch.cat([features, torch.ones_like(features[:, :1])], dim=1).movedim(1, -1).flatten(0, -2)
     green = images[:, 1].double().flatten()
     weights = torch.linalg.lstsq(columns, green[:, None], driver="gelsd").solution[:, 0]
@@ -125,6 +135,8 @@ def _wide_context(answer):
     numbers = f"squared error {error:.1f}; the chapter's context has {chapter:.1f}, and 0.9 of that is asked for"
     if not sees(0, 9, 9):
         return f"{numbers}. You leave out the pixel's own red, which is known when its green is guessed"
+    if _squared_error(features, images, edge=4) <= 0.9 * _squared_error(_chapter_context(images), images, edge=4):
+        return f"{numbers}. Inside the images yours is good; what stands in your features for pixels outside the image?"
     return f"{numbers}. Look further: to the upper right, two to the left, two rows up"
 
 

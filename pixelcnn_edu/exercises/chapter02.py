@@ -77,6 +77,10 @@ def _causality_violations(answer):
     right = {name: _count_violations(net, size) for name, net in nets.items()}
     if got == right:
         return None
+    if got["causal"] == _count_seen(nets["causal"], size):
+        return (
+            "you count the earlier pixels that an output sees, and those are allowed; count the pixel itself and later ones"
+        )
     if got["causal"]:
         return f"you report {got['causal']} violations in a network that has none: does your order of pixels run row by row?"
     if got["sees itself"] == 0:
@@ -94,6 +98,12 @@ def _count_violations(net, size):
         field = receptive_field(net, *divmod(place, size), image_shape=(1, size, size)).flatten()
         count += int((field[place:] != 0).sum())
     return count
+
+
+def _count_seen(net, size):
+    """The pairs of an output pixel and any input pixel on which it depends."""
+    places = [divmod(place, size) for place in range(size * size)]
+    return sum(int((receptive_field(net, *place, image_shape=(1, size, size)) != 0).sum()) for place in places)
 
 
 CHECKS = {"2.1": _visible_weights, "2.2": _blind_spot_size, "2.3": _causality_violations}

@@ -106,7 +106,9 @@ def _grouped_mask(answer):
         return "you apply the rule of colours to earlier pixels too, but of those every colour may see all (section 3.1)"
     if any(not g[:, :, : g.shape[2] // 2].all() or g[:, :, g.shape[2] // 2 + 1 :].any() for g in got):
         return "off the centre row your mask is not chapter 2's: all of the rows above, nothing of those below"
-    return "compare your mask at the centre tap with the two squares of section 3.1, colour by colour (section 3.1)"
+    if torch.equal(got[0], got[1]):
+        return "your A and your B agree; at the centre, type A hides a colour from itself, and B shows it (section 3.1)"
+    return "compare your mask at the centre of the kernel with the two squares of section 3.1, colour by colour"
 
 
 def _groups(channels):

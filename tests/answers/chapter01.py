@@ -20,10 +20,15 @@ def single_bits(train, test, levels):
     return -(counts / counts.sum())[test].log2().mean()
 
 
-def around(images, rows, columns, ahead=0):
+def raw_bits(train, test, levels):
+    counts = torch.bincount(levels * train[:-1] + train[1:], minlength=levels**2).view(levels, levels)
+    return -((counts + 1) / counts.sum(1, keepdim=True))[test[:-1], test[1:]].log2().mean()
+
+
+def around(images, rows, columns, ahead=0, outside=128):
     """The pixels up to `rows` above and `columns` aside, and those to the left, or as far as `ahead` to the right."""
     height, width = images.shape[-2:]
-    padded = F.pad(images.double(), (columns, columns, rows, 0), value=128)
+    padded = F.pad(images.double(), (columns, columns, rows, 0), value=outside)
     steps = [(i, j) for i in range(rows + 1) for j in range(2 * columns + 1) if i < rows or j < columns + ahead]
     return torch.cat([padded[..., i : i + height, j : j + width] for i, j in steps], dim=1)
 
@@ -57,6 +62,8 @@ ANSWERS = [
     ("1.2", lambda *a: table_bits(*a) * math.log(2), "nats"),
     ("1.2", lambda train, test, n: table_bits(train, test, n) * (len(test) - 1), "the sum"),
     ("1.2", lambda train, test, n: table_bits(train, test, n) * (len(test) - 1) / len(test), "none before it"),
+    ("1.2", raw_bits, "old sums"),
+    ("1.2", lambda train, test, n: train.float(), "One number"),
     ("1.2", lambda *a: 7.0, "you say 7"),
     ("1.3", wide, "right"),
     ("1.3", lambda x: around(x, 2, 2, ahead=1), "itself"),
@@ -66,5 +73,6 @@ ANSWERS = [
     ("1.3", with_mean, "whole image"),
     ("1.3", lambda x: around(x, 1, 1), "own red"),
     ("1.3", lambda x: torch.cat([around(x, 1, 1), x[:, :1].double()], dim=1), "Look further"),
+    ("1.3", lambda x: torch.cat([around(x, 3, 3, outside=0), x[:, :1].double()], dim=1), "outside the image"),
     ("1.3", lambda x: wide(x).flatten(1), "must have the shape"),
 ]

@@ -21,6 +21,11 @@ def violating_outputs(network, size):
     return sum(bool((field[place:] != 0).any()) for place, field in enumerate(fields))
 
 
+def backwards(network, size):
+    fields = [receptive_field(network, *divmod(p, size), image_shape=(1, size, size)).flatten() for p in range(size * size)]
+    return sum(int((field[: place + 1] != 0).sum()) for place, field in enumerate(fields))
+
+
 ANSWERS = [
     ("2.1", lambda k, kind: (k * k - 1) // 2 + (kind == "B"), "right"),
     ("2.1", lambda k, kind: (k * k - 1) // 2 + (kind == "A"), "swapped"),
@@ -38,6 +43,7 @@ ANSWERS = [
     ("2.2", lambda r, c, n: 21 if r else 0, "last column"),
     ("2.2", lambda r, c, n: 2 * wedge(r, c, n), "At (8, 8) of 16 x 16 you say 42"),
     ("2.3", first_pixel_violations, "single output pixel"),
+    ("2.3", backwards, "those are allowed"),
     ("2.3", violating_outputs, "Count pairs"),
     ("2.3", lambda net, n: 2 * violations(net, n), "146 such pairs, you count 292"),
     ("2.1", lambda k: k, "TypeError"),

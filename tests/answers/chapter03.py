@@ -64,6 +64,7 @@ ANSWERS = [
     ("3.3", lambda i, o, k, t: mask(o, i, k, t), "must have the shape"),
     ("3.3", without_colours, "as a whole"),
     ("3.3", lambda i, o, k, t: mask(i, o, k, t, everywhere=True), "earlier pixels too"),
+    ("3.3", lambda i, o, k, t: mask(i, o, k, "B"), "A and your B agree"),
     ("3.3", lambda i, o, k, t: torch.ones(o, i, k, k), "chapter 2's"),
     ("3.3", lambda i, o, k, t: mask(i, o, k, t, order=(1, 0, 2)), "colour by colour"),
 ]
