@@ -44,6 +44,10 @@ def _level_probability(answer):
         )
     if close(got[0], _bin(*cases[0], half=1)):
         return "your bin is two levels wide, so neighbouring bins overlap and the sum is about 2; half a bin is half a level"
+    if answers(lambda v, m, s: math.log(_bin(v, m, s))):
+        return "these are logarithms; the probability itself is asked for"
+    if close(got[1], _cdf((cases[1][0] + 1 - 100) / 5) - _cdf((cases[1][0] - 100) / 5)):
+        return "your bin begins at the level; it begins half a level below it and ends half a level above (section 4.1)"
     if close(got[0], 1 / (4 * cases[0][2])):
         return (
             "that is the height of the bell, a density; a probability is an area, a difference of two sigmoids (section 4.1)"
@@ -90,6 +94,10 @@ def _log_prob_between(answer):
         return f"near the mean you are right; far from it you say {got[5]:.4g}, and the digits are lost (section 4.2)"
     if answers(lambda *case: math.exp(_between(*case))):
         return "these are probabilities; the logarithm is asked for, and taking it at the end loses the digits (section 4.2)"
+    if answers(lambda *case: _between(*case) / math.log(2)):
+        return "these are bits; nats are asked for"
+    if close(got[0], _between(*cases[0])) and close(got[1], sum(_between(v, v, *cases[1][2:]) for v in range(100, 121))):
+        return "you add logarithms, and so multiply probabilities: that is all these levels at once, not any one of them"
     if answers(lambda *case: _between(*case, ends=False)):
         return (
             f"all 256 levels together must have the log-probability 0, you say {got[4]:.4g}: open the end bins (section 4.1)"

@@ -28,6 +28,8 @@ def _outputs_a_pixel(answer):
         return "you give each channel a logit of its own, but one indicator serves them all (section 5.3)"
     if answers(lambda c, k: k * (2 * c + c * (c - 1) // 2)):
         return "you have left out the logits: the mixture's weights come from the network too"
+    if answers(lambda c, k: 1 + k * (2 * c + c * (c - 1) // 2)):
+        return "one logit cannot give every component its weight; each has its own (chapter 4)"
     if answers(lambda c, k: k * (1 + 2 * c)):
         return "you have left out the coefficients that tie the channels (section 5.2)"
     case = next(k for k, (c, m) in enumerate(cases) if not close(got[k], m * (1 + 2 * c + c * (c - 1) // 2)))
@@ -43,7 +45,8 @@ def _lean(means, coefficients, values, squash=math.tanh):
 
 def _leaning_means(answer):
     means, coefficients, pixel = [0.1, -0.3, 0.2], [0.9, -0.6, 1.4], [230, 60, 140]
-    got = [float(mean) for mean in call(answer, list(means), list(coefficients), list(pixel))]
+    result = call(answer, list(means), list(coefficients), list(pixel))
+    got = [float(mean) for mean in (result if hasattr(result, "__len__") else [result])]
     if len(got) != 3:
         return f"there are three means, one a colour; you give {len(got)}"
     x = [2 * value / 255 - 1 for value in pixel]
@@ -67,6 +70,8 @@ def _leaning_means(answer):
         return "you map the levels to 0..1; x runs from -1 to 1"
     if gives(_lean(means, coefficients, means)) or gives(_lean(means, coefficients, [means[0], mean_green, 0])):
         return "you lean on the means of the earlier colours; lean on the values that the pixel has (section 5.7)"
+    if gives([means[0], means[1] + alpha * x[0], means[2] + beta * x[0]]):
+        return "your blue leans on red alone; it leans on green too (section 5.2)"
     if not close(got[0], means[0]):
         return f"red comes first and leans on nothing: its mean stays {means[0]}, you give {got[0]:.4g}"
     c = next(c for c in (1, 2) if not close(got[c], _lean(means, coefficients, x)[c]))
@@ -98,7 +103,7 @@ def _colour_bits(answer):
     if gives(-(weights @ p.log2())):
         return "you average the components' costs; average their probabilities, then take the logarithm (section 5.3)"
     if gives(-p.prod(dim=0).log2()):
-        return "you multiply over components, but a mixture adds them (section 5.8)"
+        return "you multiply over components, but a mixture adds them (section 5.3)"
     if not close(got.sum(), right.sum()):
         return f"the three must add up to the pixel's {right.sum():.3f} bits; yours add up to {got.sum():.3f} (section 5.4)"
     return f"the sum is right, but red alone costs {right[0]:.3f} bits, and you say {got[0]:.3f}"

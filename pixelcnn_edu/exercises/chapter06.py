@@ -63,6 +63,12 @@ def _made_of_box(answer):
         return "the newest row and column are right, but you go back by one only; at the second halving a step is two rows"
     if answers(lambda i, j, h: _box(i, j, h, back=h)):
         return "the newest row and column are right, but each further halving goes back twice as far as the one before"
+    if answers(lambda i, j, h: _box(i, j, h, back=2**h)):
+        return (
+            "the newest row and column are right, but you go back one too far: after one halving a cell is made of two rows"
+        )
+    if answers(lambda i, j, h: _box(i, j, min(h, 1))) or answers(lambda i, j, h: _box(i, j, 1)):
+        return "that is right for one halving; the next one reads cells of the first, two rows apart (section 6.2)"
     if answers(lambda i, j, h: tuple(_box(i, j, h)[k] for k in (0, 2, 1, 3))):
         return "the numbers are right, their order is not: top, bottom, left, right"
     wrong = next(k for k, case in enumerate(cases) if got[k] != _box(*case))

@@ -30,6 +30,8 @@ def _undo(answer):
         return "that is ELU(x) still: it is bent below 0, and for -40 it holds no more than -1"
     if gives(up - down) or gives((up - down) / 2):
         return "the half that lies below 0 is bent, and its bent part is still in your result (section 7.3)"
+    if gives(up + down):
+        return "the bent half is still in your sum, and x = -3 comes out as x = 3 does (section 7.3)"
     if gives(x.abs()) or gives(x.relu()):
         return "you lose the negative values: x = -3 must come back as -3"
     worst = (got - x).abs().argmax()
@@ -55,6 +57,12 @@ def _run(layers, entries, start):
     return x
 
 
+def _each_uses_one(layers, entries):
+    """What is left for the layers that take back, where every layer uses up an entry; None once they have run out."""
+    entries = entries + [None] * len(layers)
+    return [entry for layer, entry in zip(layers, entries) if layer.takes_back]
+
+
 def _way_down(answer):
     layers = [_Layer("double" if k in (1, 4) else f"block{k}", k not in (1, 4)) for k in range(7)]
     stored = [f"pair{k}" for k in range(6)]
@@ -70,6 +78,10 @@ def _way_down(answer):
         return "the pair that starts the way down is taken back a second time, so every twin is off by one (section 7.2)"
     if any(layer.misused for layer in layers):
         return "you hand a stored pair to a doubling layer, which takes none (section 7.2)"
+    if got == _run([layer for layer in layers if layer.takes_back], stored[-2::-1], stored[-1]):
+        return "you leave out the doubling layers: they take no stored pair, but x goes through them too (section 7.2)"
+    if got in (_run(layers, _each_uses_one(layers, entries), stored[-1]) for entries in (stored[::-1], stored[-2::-1])):
+        return "a doubling layer uses up a stored pair in your loop, though it takes none (section 7.2)"
     if got == _run(layers, ["None"] * len(layers), stored[-1]):
         return "your layers are handed no stored pair at all"
     if got == _run(layers, [stored[-2]] * len(layers), stored[-1]):

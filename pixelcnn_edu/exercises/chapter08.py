@@ -24,7 +24,10 @@ RECORD = [
 
 def _early_stop(answer):
     lines = [dict(line) for line in RECORD]  # a copy, for an answer may sort it
-    got = float(call(answer, lines))
+    got = call(answer, lines)
+    if isinstance(got, dict):
+        return "that is a whole line of the record; return its step alone"
+    got = float(got)
     if got == 100:
         best_of_two = float(call(answer, [dict(line) for line in RECORD[6:]]))
         return None if best_of_two == 150 else f"of two lines, 7.7 at step 150 and 8.2 at 175, you choose {best_of_two:g}"
@@ -58,6 +61,8 @@ def _dropout(answer):
             return "with training=False you still drop activations; then the answer must be x itself (section 8.6)"
         return f"with training=False you multiply by {factor:.3g}; scale in training, so that nothing is left to do later"
     zeros = (noisy == 0).float().mean().item()
+    if zeros in (0, 1) and _one_draw_for_all(answer, x):
+        return "you draw once for the whole tensor: all is kept or all is dropped; every activation needs a draw of its own"
     if zeros == 0:
         return "with training=True nothing is dropped"
     if abs(zeros - 0.75) < 0.05:
@@ -76,11 +81,23 @@ def _dropout(answer):
     return None if torch.equal(none, x) else "at p = 0 nothing may change"
 
 
+def _one_draw_for_all(answer, x):
+    """Whether many calls drop everything in some and nothing in others."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        shares = {(call(answer, x.clone(), 0.5, True) == 0).float().mean().item() for _ in range(20)}
+    return shares == {0, 1}
+
+
 def _noise_variance(answer):
     generator = torch.Generator().manual_seed(0)
     weight, x = torch.randn(2, 3, 5, generator=generator).double() + 0.3  # 3 channels, 5 places of the kernel
     p = 0.2
-    single, whole = (float(call(answer, weight, x, p, whole_channels)) for whole_channels in (False, True))
+    single, whole = (torch.as_tensor(call(answer, weight, x, p, whole_channels)) for whole_channels in (False, True))
+    for got in (single, whole):
+        if got.numel() != 1:
+            return f"asked is the variance of one sum, a single number; you return a tensor of shape {tuple(got.shape)}"
+    single, whole = single.item(), whole.item()
     terms = weight * x
     squares, channels = terms.square().sum().item(), terms.sum(dim=1).square().sum().item()
     factor = p / (1 - p)
@@ -90,6 +107,8 @@ def _noise_variance(answer):
         return "you have the variance of a mask of zeros and ones; what is kept is also multiplied by 1 / (1 - p)"
     if close(single, squares * (1 - p) / p):
         return "p and 1 - p are swapped: at p = 0 there is no noise at all"
+    if close(single**2, factor * squares):
+        return "that is the standard deviation; asked is its square, the variance"
     if close(single, squares / (1 - p)):
         return "that is the mean of the square; the variance is less, by the square of the mean"
     if close(single, factor * terms.sum().square().item()):
@@ -101,6 +120,12 @@ def _noise_variance(answer):
     if close(single, factor * squares):
         if close(whole, single):
             return "both kinds come out equal; terms that share a draw are added first and squared afterwards"
+        if close(whole, factor * terms.sum().square().item()):
+            return (
+                "for whole channels you square the sum of all terms; each channel has a draw of its own, so its own square"
+            )
+        if close(whole, factor * terms.sum(dim=0).square().sum().item()):
+            return "for whole channels you add up the channels at each place; a draw is shared by the places of one channel"
         return f"single activations are right; whole channels should give {factor * channels:.4g}, you say {whole:.4g}"
     return f"for single activations at p = 0.2 you say {single:.4g}; compare with the variance over many calls of nn.Dropout"
 

@@ -120,11 +120,23 @@ def _corrected_average(answer):
         return "`decay` is the old average's share, and you give it to the new weights"
     if all(map(_same, got, [sum(ws) / steps for ws in zip(*history)])):
         return "all steps weigh the same in yours; the newer a step, the more it should weigh"
+    if all(map(_same, got, mix(decay, 1 - decay, scale=1 / (1 - decay ** (steps - 1))))):
+        return "you correct as if there had been one step less; the steps count from 1"
+    if any(all(map(_same, got, _corrected_inside(history, decay, each))) for each in (range(1, steps + 1), [steps] * steps)):
+        return "you correct inside the loop, and go on from the corrected average; keep the average as it is, correct once"
     ones = [[torch.ones(2)] for _ in range(steps)]
     always = float(_tensors(call(answer, ones, decay))[0][0])
     if not close(always, 1):
         return f"weights that are 1 at every step come out as {always:.4g}: the shares must add up to 1 (section 9.3)"
     return "the shares add up to 1 but are not right: write the average after one step, then after two, and go on"
+
+
+def _corrected_inside(history, decay, exponents):
+    """What comes out where each step goes on from an average that is already divided by 1 - decay**exponent."""
+    average = [torch.zeros_like(w) for w in history[0]]
+    for weights, n in zip(history, exponents):
+        average = [(decay * a + (1 - decay) * w) / (1 - decay**n) for a, w in zip(average, weights)]
+    return average
 
 
 def _tensors(result):

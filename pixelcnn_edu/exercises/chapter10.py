@@ -29,6 +29,10 @@ def _bits_from_nats(answer):
         return "you multiply by ln 2; there are fewer nats than bits, so dividing makes the number larger"
     if answers(lambda n, d, s: n / (math.log(2) * s[1] * s[2])):
         return "these are bits a pixel; a colour pixel has three sub-pixels, so divide by the channels too"
+    if answers(lambda n, d, s: n / math.log(2)):
+        return "these are the bits of the whole image; share them out over its sub-pixels"
+    if close(got[0], nats[0] / (math.log(2) * dims[0])):
+        return "right for (3, 32, 32) alone; take the number of sub-pixels from `shape`"
     return f"for -1000 nats on (3, 32, 32) you say {float(got[0]):.4g}; divide by ln 2 and by the number of sub-pixels"
 
 
@@ -41,19 +45,23 @@ def _start_weight(answer):
         return "that is the weight of everything after the start; the start has the rest"
     if all(close(g, (1 - d) ** n) for g, (d, n) in zip(got, cases)):
         return "each step keeps the share `decay` of the old average, not `1 - decay`"
-    if all(close(g, max(0, 1 - n * (1 - d))) or close(g, d * n) for g, (d, n) in zip(got, cases)):
+    if all(
+        close(g, 1 - n * (1 - d)) or close(g, max(0, 1 - n * (1 - d))) or close(g, d * n) for g, (d, n) in zip(got, cases)
+    ):
         return "the shares multiply from step to step; they do not add"
     return f"after 390 steps at 0.9995 you say {got[0]:.4g}; write the average after one step, then after two, and go on"
 
 
 class _CostsItsMean(nn.Module):
-    """A stand-in for a model: an image costs as many bits/dim as its mean value."""
+    """A stand-in for a model: an image costs as many bits/dim as its mean value. Notes the largest batch."""
 
     def __init__(self):
         super().__init__()
         self.unused = nn.Parameter(torch.zeros(1))
+        self.largest = 0
 
     def bits_per_dim(self, images, labels=None):
+        self.largest = max(self.largest, len(images))
         return images.double().mean(dim=(1, 2, 3))
 
 
@@ -74,6 +82,10 @@ def _mean_bits(answer):
     ):
         if not close(bits, 4.5):
             return f"the ten images cost 4.5 on average, whatever the batch; with batches of {size} you say {bits:.4g}"
+    model.largest = 0
+    call(answer, model, images, 3)
+    if model.largest > 3:
+        return "the number is right, but you give the model more than `batch_size` images at once; a test set would not fit"
     return None
 
 

@@ -27,8 +27,14 @@ def _positions_run(answer):
         return "a pass takes the whole image, known rows included; only the number of passes falls with them"
     if got["cached"] == [drawn * size for size, drawn in sizes]:
         return "that is the naive count; the cached method runs the network for each position once (section 11.4)"
-    method = next(m for m in got if got[m] != ([d * s for s, d in sizes] if m == "naive" else [s for s, _ in sizes]))
-    return f'for 32 x 32 pixels and no known row you say {got[method][0]:,} with "{method}"; count a 2 x 2 image by hand'
+    if got["naive"] == [sum(range(size - drawn, size)) for size, drawn in sizes]:
+        return "you count what is before each pixel; a pass runs the network for every position, those not drawn yet too"
+    right = {"naive": [drawn * size for size, drawn in sizes], "cached": [size for size, _ in sizes]}
+    method, at = next((m, i) for m in got for i in range(len(cases)) if got[m][i] != right[m][i])
+    h, w, k = cases[at]
+    return (
+        f'for {h} x {w} pixels and {k} known rows you say {got[method][at]:,} with "{method}"; count a 2 x 2 image by hand'
+    )
 
 
 def _temper(answer):
@@ -52,6 +58,8 @@ def _temper(answer):
             return "your weights become flatter where they should become sharper: divide the logits (section 11.6)"
         if answers(0, lambda t: logits):
             return "the weights have their temperature too, not the scales alone"
+        if answers(0, lambda t: (logits / t).softmax(-1)) or answers(0, lambda t: (logits / t).exp()):
+            return "these are weights already; their logits are asked for"
         return "your logits are not those of the equation in section 11.6"
     if answers(1, lambda t: log_scales + math.log(t)):
         return None

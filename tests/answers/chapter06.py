@@ -53,6 +53,8 @@ ANSWERS = [
     ("6.2", short_box, "by one only"),
     ("6.2", linear_box, "twice as far"),
     ("6.2", lambda i, j, h: tuple(box(i, j, h)[k] for k in (0, 2, 1, 3)), "top, bottom, left, right"),
+    ("6.2", lambda i, j, h: (max(0, 2**h * (i - 1)), 2**h * i, max(0, 2**h * (j - 1)), 2**h * j), "one too far"),
+    ("6.2", lambda i, j, h: box(i, j, min(h, 1)), "right for one halving"),
     ("6.2", lambda i, j, h: (i, i, j, j), "cell (2, 3) after 1 halving(s)"),
     ("6.3", lambda x: spread(x, 1, 1), "right"),
     ("6.3", spread, "one position too early"),

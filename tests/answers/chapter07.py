@@ -33,6 +33,25 @@ def oldest_first_from_the_oldest(layers, stored):
     return way_down(layers, [*stored[::-1], x])
 
 
+def doubling_left_out(layers, stored):
+    return way_down([layer for layer in layers if layer.takes_back], stored)
+
+
+def doubling_wastes_a_pair(layers, stored):
+    *stored, x = stored
+    for layer in layers:
+        entry = stored.pop() if stored else None
+        x = layer(x, entry) if layer.takes_back else layer(x)
+    return x
+
+
+def starting_pair_is_wasted_on_a_layer(layers, stored):
+    x = stored[-1]
+    for k, layer in enumerate(layers):
+        x = layer(x, [None, *stored][-1 - k]) if layer.takes_back else layer(x)
+    return x
+
+
 def same_pair(layers, stored):
     x = stored[-1]
     for layer in layers:
@@ -67,6 +86,7 @@ ANSWERS = [
     ("7.1", undo_with_a_logarithm, "x = -40 you return -inf"),
     ("7.1", lambda y: y, "channels halve"),
     ("7.1", lambda y: undo(y).abs(), "lose the negative"),
+    ("7.1", lambda y: sum(y.chunk(2, dim=1)), "comes out as x = 3"),
     ("7.1", lambda y: 2 * undo(y), "x = 40 you return 80"),
     ("7.2", way_down, "right"),
     ("7.2", lambda layers, stored: way_down(layers, stored, first_out=0), "oldest pair first"),
@@ -74,6 +94,9 @@ ANSWERS = [
     ("7.2", lambda layers, stored: way_down(layers, stored, start=-1), "second time"),
     ("7.2", lambda layers, stored: way_down(layers, stored, everywhere=True), "more pairs than there are"),
     ("7.2", doubling_takes_what_is_left, "doubling layer, which takes none"),
+    ("7.2", doubling_left_out, "x goes through them too"),
+    ("7.2", doubling_wastes_a_pair, "uses up a stored pair"),
+    ("7.2", starting_pair_is_wasted_on_a_layer, "uses up a stored pair"),
     ("7.2", same_pair, "a pair that was taken is gone"),
     ("7.2", nothing_taken, "no stored pair at all"),
     ("7.2", lambda layers, stored: stored, "return a list; return what"),

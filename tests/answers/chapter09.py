@@ -57,6 +57,18 @@ def swapped_and_corrected(history, decay):
     return [a / (1 - decay ** len(history)) for a in swapped(history, decay)]
 
 
+def corrected_inside(history, decay, exponent=None):
+    result = [torch.zeros_like(w) for w in history[0]]
+    for n, weights in enumerate(history, 1):
+        result = [(decay * a + (1 - decay) * w) / (1 - decay ** (exponent or n)) for a, w in zip(result, weights)]
+    return result
+
+
+def counts_from_zero(history, decay):
+    result = average(history, decay, correct=False)
+    return [a / (1 - decay ** (len(history) - 1)) for a in result]
+
+
 def overwrites(history, decay):
     result = average(history, decay)
     for w, a in zip(history[-1], result):
@@ -97,6 +109,9 @@ ANSWERS = [
     ("9.3", swapped_and_corrected, "old average's share"),
     ("9.3", lambda h, d: average(h, 1 - d), "old average's share"),
     ("9.3", lambda h, d: [sum(ws) / len(h) for ws in zip(*h)], "weigh the same"),
+    ("9.3", corrected_inside, "inside the loop"),
+    ("9.3", lambda h, d: corrected_inside(h, d, len(h)), "inside the loop"),
+    ("9.3", counts_from_zero, "count from 1"),
     ("9.3", overwrites, "never writes"),
     ("9.3", lambda h, d: average(h, d, start=h[0]), "shares must add up"),
     ("9.3", lambda h, d: h[-1], "not right"),

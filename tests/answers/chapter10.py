@@ -22,7 +22,11 @@ ANSWERS = [
     ("10.3", lambda m, x, b: sum(batch_means(m, x, b)) / max(1, len(batch_means(m, x, b)) - 1), "starts from 0"),
     ("10.1", lambda p, shape: -p * math.log(2) / math.prod(shape), "multiply by ln 2"),
     ("10.1", lambda p, shape: 3.0, "you say 3"),
+    ("10.1", lambda p, shape: -p / math.log(2), "bits of the whole image"),
+    ("10.1", lambda p, shape: -p / math.log(2) / 3072, "take the number of sub-pixels from `shape`"),
     ("10.2", lambda d, n: max(0, 1 - n * (1 - d)), "multiply"),
+    ("10.2", lambda d, n: 1 - n * (1 - d), "multiply"),
     ("10.2", lambda d, n: 0.3, "you say 0.3"),
     ("10.3", lambda m, x, b: 7.0, "you say 7"),
+    ("10.3", lambda m, x, b: m.bits_per_dim(x).mean().item(), "more than `batch_size` images at once"),
 ]
