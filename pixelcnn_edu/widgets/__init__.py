@@ -1,5 +1,8 @@
 """Things to play with: each one class with two faces, live in a kernel and alive in the page without one."""
 
+from pixelcnn_edu.widgets.bits_heat_map import BitsHeatMap
+from pixelcnn_edu.widgets.mixture_playground import MixturePlayground
 from pixelcnn_edu.widgets.receptive_field import ReceptiveFieldExplorer
+from pixelcnn_edu.widgets.sampling_theatre import SamplingTheatre
 
-__all__ = ["ReceptiveFieldExplorer"]
+__all__ = ["BitsHeatMap", "MixturePlayground", "ReceptiveFieldExplorer", "SamplingTheatre"]
