@@ -230,6 +230,15 @@ def test_every_exercise_is_checked_and_has_a_folded_solution_that_passes(path):
         assert len(asked) == 1, f"exercise {number} needs one cell for the reader's answer"
 
 
+@each_chapter
+def test_three_questions_come_before_the_exercises(path):
+    sources = [cell.source for cell in read(path).cells]
+    asked = next(place for place, source in enumerate(sources) if f"ask({int(path.name[:2])})" in source)
+    first = next(place for place, source in enumerate(sources) if ".1 (warm-up).**" in source)
+    assert asked < first
+    assert "px-questions" in shown_text(read(path).cells[asked])
+
+
 # --- the package and the settings ------------------------------------------------------------------------------------
 
 
