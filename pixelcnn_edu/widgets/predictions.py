@@ -143,7 +143,7 @@ def picture(address, label):
     """An image as HTML with a frame around one pixel, which the variables of `at` place."""
     return (
         f'<div class="pred-picture" tabindex="0" role="application" aria-label="{label}">'
-        f'<img src="{address}" alt=""><div class="pred-here"></div></div>'
+        f'<img src="{address}" alt="{label}"><div class="pred-here"></div></div>'
     )
 
 
