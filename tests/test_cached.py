@@ -52,7 +52,10 @@ def perturbed(config):
 
 
 def largest_difference(model, count=2):
-    """Between the parameters of a whole pass and those pixel by pixel, where later pixels hold something else meanwhile."""
+    """Between the parameters of a whole pass and those pixel by pixel, while later pixels hold something else.
+
+    In units of the largest parameter, where that is above 1: without whole pixels some of these models reach 900.
+    """
     config = model.config
     channels, height, width = config.image_shape
     images = random_bytes(count, *config.image_shape, levels=config.levels)
@@ -70,19 +73,19 @@ def largest_difference(model, count=2):
                     theirs = slice(None) if config.whole_pixels else slice(color.start, None, channels)
                     differences.append((params[:, theirs] - whole[:, theirs, row, column]).abs().max())
                     live[:, color, row, column] = images[:, color, row, column]
-    return torch.stack(differences).max().item()
+    return torch.stack(differences).max().item() / max(1.0, whole.abs().max().item())
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
 def test_the_parameters_equal_those_of_a_whole_pass_at_every_pixel(changes):
     model = perturbed(tiny(**changes))
     assert largest_difference(model) < 1e-10
-    assert largest_difference(model.float()) < 1e-4 if model.config.whole_pixels else True
+    assert largest_difference(model.float()) < 5e-6
 
 
 def test_they_equal_them_in_the_recorded_configuration():
     model = initialised(Config.small())
-    assert largest_difference(model.float(), count=1) < 1e-4
+    assert largest_difference(model.float(), count=1) < 5e-6
 
 
 def test_a_single_image_and_many_are_alike():
