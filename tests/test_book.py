@@ -290,6 +290,16 @@ def test_every_dependency_has_its_reason():
     assert not missing
 
 
+def test_the_workflows_run_the_commands_of_the_readme_on_the_oldest_and_the_newest_python():
+    workflows = {file.stem: yaml.safe_load(file.read_text()) for file in (ROOT / ".github" / "workflows").glob("*.yml")}
+    test = workflows["test"]["jobs"]["test"]
+    commands = [step["run"] for step in test["steps"] if "run" in step]
+    assert commands == ["make PYTHON=python book", "make PYTHON=python test"]
+    oldest = re.search(r">=(3\.\d+)", (ROOT / "pyproject.toml").read_text()).group(1)
+    assert test["strategy"]["matrix"]["python"] == [oldest, "3.x"]
+    assert set(workflows["weekly"]["jobs"]) == {"links", "newest"}
+
+
 def test_one_version_everywhere():
     version = pixelcnn_edu.__version__
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
