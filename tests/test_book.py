@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import pixelcnn_edu
-from pixelcnn_edu import exercises
+from pixelcnn_edu import exercises, widgets
 from tools.check_build import toc_entries
 from tools.set_repository import current
 
@@ -309,6 +309,13 @@ def test_one_version_everywhere():
 def test_every_name_that_the_package_offers_is_there():
     assert all(hasattr(pixelcnn_edu, name) for name in pixelcnn_edu.__all__)
     assert list(pixelcnn_edu.__all__) == sorted(pixelcnn_edu.__all__)
+
+
+def test_the_reference_names_everything_that_the_package_and_its_widgets_offer():
+    named = re.findall(r"^\.\. auto\w+:: ([\w.]+)$", (BOOK / "api.md").read_text(), re.MULTILINE)
+    offered = [name for name in pixelcnn_edu.__all__ if name != "style"]
+    offered += [f"pixelcnn_edu.widgets.{name}" for name in widgets.__all__]
+    assert sorted(set(offered) - set(named)) == []
 
 
 def test_the_example_of_the_readme_uses_names_that_exist():
