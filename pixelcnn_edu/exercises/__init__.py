@@ -6,40 +6,16 @@ From the second wrong answer on a hint is added, from `hints.toml`.
 """
 
 import collections
+import importlib
 import tomllib
 from pathlib import Path
 
-from pixelcnn_edu.exercises import (
-    chapter01,
-    chapter02,
-    chapter03,
-    chapter04,
-    chapter05,
-    chapter06,
-    chapter07,
-    chapter08,
-    chapter09,
-    chapter10,
-    chapter11,
-)
 from pixelcnn_edu.exercises.answers import NotAnswered
 from pixelcnn_edu.exercises.questions import ask
 
 __all__ = ["CHECKS", "HINTS", "ask", "check"]
 
-CHAPTERS = (
-    chapter01,
-    chapter02,
-    chapter03,
-    chapter04,
-    chapter05,
-    chapter06,
-    chapter07,
-    chapter08,
-    chapter09,
-    chapter10,
-    chapter11,
-)
+CHAPTERS = [importlib.import_module(f"{__name__}.chapter{number:02d}") for number in range(1, 12)]
 CHECKS = {number: check for chapter in CHAPTERS for number, check in chapter.CHECKS.items()}
 HINTS = tomllib.loads((Path(__file__).parent / "hints.toml").read_text())
 
