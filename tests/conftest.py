@@ -24,3 +24,25 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def open_html(browser, tmp_path):
+    """A function that opens a piece of HTML as a page of its own, as narrow as a phone; no script in it may fail."""
+    tabs, errors = [], []
+
+    def opened(html, width=360, **options):
+        file = tmp_path / f"page{len(tabs)}.html"
+        head = (
+            '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><body>'
+        )
+        file.write_text(head + html, encoding="utf-8")
+        tabs.append(browser.new_page(viewport={"width": width, "height": 740}, **options))
+        tabs[-1].on("pageerror", lambda error: errors.append(str(error)))
+        tabs[-1].goto(file.as_uri())
+        return tabs[-1]
+
+    yield opened
+    for tab in tabs:
+        tab.close()
+    assert errors == []

@@ -134,16 +134,8 @@ def pixels(address):
 
 
 @pytest.fixture
-def page(browser, tmp_path, shown):
-    path = tmp_path / "page.html"
-    head = '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><body>'
-    path.write_text(head + static_html(shown))
-    page, errors = browser.new_page(viewport={"width": 360, "height": 740}), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(path.as_uri())
-    yield page
-    page.close()
-    assert errors == []
+def page(open_html, shown):
+    return open_html(static_html(shown))
 
 
 def check(page, shown, row, column):

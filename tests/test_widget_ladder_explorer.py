@@ -262,24 +262,13 @@ def test_the_live_face_follows_its_controls(folder, curves):
     assert "At 48,000 images seen" in live.view.value
 
 
-def open_page(browser, file, curves, width):
-    head = '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><body>'
-    file.write_text(head + static_html(curves))
-    tab, errors = browser.new_page(viewport={"width": width, "height": 740}), []
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(file.as_uri())
-    return tab, errors
-
-
 @pytest.fixture(params=["recorded", "invented", "with the reader's"])
-def page(browser, tmp_path, curves, request):
+def page(open_html, tmp_path, curves, request):
     shown = {"recorded": read_ladder(RECORDED), "invented": curves}.get(request.param)
     shown = shown or [*curves[:3], read_own(write_run(tmp_path / "own", seed=7, records=4) / "metrics.csv")]
-    tab, errors = open_page(browser, tmp_path / "page.html", shown, 360)
+    tab = open_html(static_html(shown))
     tab.curves = shown
-    yield tab
-    tab.close()
-    assert errors == []
+    return tab
 
 
 def parts(html):
@@ -349,10 +338,8 @@ def test_it_fits_a_phone_and_a_finger_and_labels_do_not_overlap(page):
         assert all(a["x"] + a["width"] < b["x"] for a, b in itertools.pairwise(ticks))
 
 
-def test_two_copies_in_a_page_move_apart(browser, tmp_path, curves):
-    tab, errors = open_page(browser, tmp_path / "two.html", curves[:2], 1280)
+def test_two_copies_in_a_page_move_apart(open_html, curves):
+    tab = open_html(static_html(curves[:2]), 1280)
     tab.set_content(f"{static_html(curves[:2], 'a')}{static_html(curves[:2], 'b')}")
     tab.get_by_role("button", name="hide all").nth(1).click()
     assert [text.startswith("No rung") for text in tab.locator(".lad-words").all_inner_texts()] == [False, True]
-    tab.close()
-    assert errors == []

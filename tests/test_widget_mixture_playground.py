@@ -144,16 +144,8 @@ def test_the_live_face_follows_its_controls():
 
 
 @pytest.fixture
-def page(browser, tmp_path):
-    file = tmp_path / "page.html"
-    head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><body>'
-    file.write_text(head + static_html(), encoding="utf-8")
-    tab, errors = browser.new_page(viewport={"width": 360, "height": 740}), []
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(file.as_uri())
-    yield tab
-    tab.close()
-    assert errors == []
+def page(open_html):
+    return open_html(static_html())
 
 
 ROLES = {"components": "combobox", "change component": "combobox", "logarithms": "switch"}

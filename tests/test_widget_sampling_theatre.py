@@ -55,20 +55,18 @@ class LooksAhead(PixelCNNpp):
         return super().forward((x + x.mean()).clamp(-1, 1), labels)
 
 
-def test_a_network_that_looks_ahead_is_shown_and_said_so(browser, tmp_path):
+def test_a_network_that_looks_ahead_is_shown_and_said_so(open_html):
     trained = fitted(load_pretrained("cifar10-small"), 8, 8)
     leaky = LooksAhead(trained.config)
     leaky.load_state_dict(trained.state_dict())
     leaky = record(leaky)
     assert (leaky.forced.bars != leaky.drawn.bars).any()
-    page, errors = opened(browser, tmp_path / "page.html", static_html(leaky))
+    page = open_html(static_html(leaky))
     assert in_the_page(page) == expected(leaky.drawn, leaky.start)
     page.get_by_label("teacher forcing").check()
     assert in_the_page(page) == expected(leaky.forced, leaky.start)
     assert page.locator(".pred-words").inner_text() == sentence(leaky, leaky.start, True)
     assert "this network is not causal" in sentence(leaky, leaky.start, True)
-    page.close()
-    assert errors == []
 
 
 @pytest.mark.parametrize("whole_pixels", [True, False])
@@ -128,20 +126,9 @@ def test_the_live_face_follows_its_controls(shown):
     assert sentence(shown, 37, False) in theatre.view.value
 
 
-def opened(browser, path, html, **options):
-    path.write_text(f'<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><body>{html}')
-    page, errors = browser.new_page(viewport={"width": 360, "height": 740}, **options), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(path.as_uri())
-    return page, errors
-
-
 @pytest.fixture
-def page(browser, tmp_path, shown):
-    page, errors = opened(browser, tmp_path / "page.html", static_html(shown))
-    yield page
-    page.close()
-    assert errors == []
+def page(open_html, shown):
+    return open_html(static_html(shown))
 
 
 def check(page, shown, place, forcing=False):
@@ -211,24 +198,20 @@ def test_play_draws_on_and_pauses(page, shown):
     assert button.inner_text() == "Play"
 
 
-def test_who_wants_little_motion_sees_a_row_a_second(browser, tmp_path, shown):
-    page, errors = opened(browser, tmp_path / "page.html", static_html(shown), reduced_motion="reduce")
+def test_who_wants_little_motion_sees_a_row_a_second(open_html, shown):
+    page = open_html(static_html(shown), reduced_motion="reduce")
     page.get_by_role("slider", name="pixel").fill("10")
     page.get_by_role("button").click()
     time.sleep(0.5)
     assert page.get_by_role("slider", name="pixel").input_value() == "10"
     page.wait_for_function("document.querySelector('[data-control=pixel]').value === '26'")
-    page.close()
-    assert errors == []
 
 
-def test_two_on_a_page_do_not_disturb_each_other(browser, tmp_path, shown):
-    page, errors = opened(browser, tmp_path / "page.html", 2 * static_html(shown))
+def test_two_on_a_page_do_not_disturb_each_other(open_html, shown):
+    page = open_html(2 * static_html(shown))
     page.get_by_role("slider", name="pixel").nth(1).fill("5")
     assert [slider.input_value() for slider in page.get_by_role("slider", name="pixel").all()] == [str(shown.start + 1), "5"]
     assert page.locator(".pred-words").nth(0).inner_text() == sentence(shown, shown.start, False)
-    page.close()
-    assert errors == []
 
 
 def test_the_page_fits_a_phone_and_a_finger(page):

@@ -86,16 +86,8 @@ def test_a_model_that_does_not_fit_is_refused_at_once():
 
 
 @pytest.fixture
-def page(browser, tmp_path):
-    file = tmp_path / "page.html"
-    head = '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><body>'
-    file.write_text(head + static_html())
-    tab, errors = browser.new_page(viewport={"width": 360, "height": 740}), []
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(file.as_uri())
-    yield tab
-    tab.close()
-    assert errors == []
+def page(open_html):
+    return open_html(static_html())
 
 
 def in_the_page(page, panel=0):
