@@ -16,9 +16,12 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from pixelcnn_edu import Config, Training, build, fit, load_images
+from pixelcnn_edu import Config, Training, build, fit, load_images, load_model
+from pixelcnn_edu.ladder import SCORES
+from pixelcnn_edu.probes import bits_per_image
 
 BUDGET = {
     "steps": 3000,
@@ -64,11 +67,17 @@ RUNGS = {
 
 
 def climb(name, folder):
-    """Train one rung and record it in `folder`; nothing happens where it is finished."""
-    rung = RUNGS[name]
+    """Train one rung and record it in `folder`, with its score on every test image; nothing happens where it is finished."""
     record = folder / "environment.json"
-    if record.exists() and json.loads(record.read_text())["finished"] and (folder / "samples.png").exists():
-        return
+    if not (record.exists() and json.loads(record.read_text())["finished"] and (folder / "samples.png").exists()):
+        train(name, folder)
+    if not (folder / SCORES).exists() and (folder / "weights.safetensors").exists():
+        score(folder)
+
+
+def train(name, folder):
+    """Train one rung on its images and record it."""
+    rung = RUNGS[name]
     images, labels = load_images("cifar10", "train")
     test, test_labels = load_images("cifar10", "test")
     config = Config.small(**rung.model)
@@ -86,6 +95,17 @@ def climb(name, folder):
         out=folder,
     )
     print(f"{name}: {lines[-1]['test_bits_per_dim']:.4f} bits/dim", flush=True)
+
+
+def score(folder):
+    """Write the bits/dim of each test image, so that rungs can be compared image by image."""
+    test, labels = load_images("cifar10", "test")
+    model = load_model(folder)
+    bits = bits_per_image(model, test, labels if model.config.classes else None)
+    scratch = folder / f".{SCORES}.part"  # put in place when it is whole, for a run may be stopped at any time
+    with scratch.open("wb") as file:
+        np.save(file, bits.numpy().astype(np.float32))
+    scratch.replace(folder / SCORES)
 
 
 def main():

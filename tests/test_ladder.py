@@ -1,0 +1,142 @@
+"""The rule by which rungs of the ladder are compared, and the records it is applied to."""
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from pixelcnn_edu import ladder
+from pixelcnn_edu.config import Config
+from pixelcnn_edu.ladder import compare, read_scores, spread, verdict
+from tools.ladder import BUDGET, RUNGS
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = ROOT / "book" / "runs"
+LADDER = RUNS / "ladder"
+RECORDED = sorted(path.name for path in LADDER.iterdir())
+RECORD = {"config.json", "environment.json", "metrics.csv", "samples.png"}
+each_rung = pytest.mark.parametrize("name", RECORDED)
+
+
+def record(folder):
+    """(config and training, environment, rows of metrics) of a run, read by hand."""
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return json.loads((folder / "config.json").read_text()), json.loads((folder / "environment.json").read_text()), rows
+
+
+# --- the rule --------------------------------------------------------------------------------------------------------
+
+
+def test_a_comparison_is_taken_image_by_image():
+    random = np.random.default_rng(0)
+    images = random.normal(4, 1, 400)
+    other = images + 0.1 + 0.01 * random.standard_normal(400)
+    difference, error = compare(images, other)
+    by_hand = [b - a for a, b in zip(images, other)]
+    mean = math.fsum(by_hand) / 400
+    assert difference == pytest.approx(mean)
+    assert error == pytest.approx(math.sqrt(math.fsum((d - mean) ** 2 for d in by_hand) / 399 / 400))
+    assert error < images.std() / math.sqrt(400) / 50
+    assert compare(other, images) == pytest.approx((-difference, error))
+
+
+@pytest.mark.parametrize(("one", "other"), [(np.ones(3), np.ones(4)), (np.ones(1), np.ones(1)), (np.ones((2, 2)),) * 2])
+def test_scores_that_are_not_of_the_same_images_are_refused(one, other):
+    with pytest.raises(ValueError, match="scores of the same images"):
+        compare(one, other)
+
+
+@pytest.mark.parametrize(
+    ("difference", "error", "seeds", "word"),
+    [(0.1, 0.01, 0.05, "holds"), (-0.1, 0.01, 0.05, "fails"), (0.1, 0.06, 0.0, "open"), (-0.1, 0.06, 0.0, "open"),
+     (0.1, 0.01, 0.2, "open"), (-0.1, 0.01, 0.2, "open"), (0.0, 0.0, 0.0, "open"), (0.02, 0.01, 0.0, "open")],
+)  # fmt: skip
+def test_a_verdict_needs_more_than_chance_and_more_than_a_seed(difference, error, seeds, word):
+    assert verdict(difference, error, seeds) == word
+
+
+def write(folder, **scores):
+    for name, bits in scores.items():
+        (folder / name).mkdir()
+        np.save(folder / name / ladder.SCORES, np.asarray(bits, dtype=np.float32))
+
+
+def test_scores_are_read_with_the_full_model_first(tmp_path):
+    write(tmp_path, **{"a": [1, 2], "full": [3, 5], "full-seed-1": [4, 5], "full-seed-2": [3.5, 5]})
+    scores = read_scores(tmp_path)
+    assert list(scores) == ["full", "a", "full-seed-1", "full-seed-2"]
+    assert scores["full"].tolist() == [3, 5]
+    assert spread(scores) == pytest.approx(0.5)
+
+
+def test_a_folder_without_scores_and_scores_of_different_length_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="writes them"):
+        read_scores(tmp_path)
+    write(tmp_path, full=[1, 2], a=[1, 2, 3])
+    with pytest.raises(ValueError, match=r"different numbers of images: \{'full': 2, 'a': 3\}"):
+        read_scores(tmp_path)
+
+
+# --- the records -----------------------------------------------------------------------------------------------------
+
+
+def test_the_design_names_every_rung_and_every_record_is_a_rung():
+    design = (RUNS / "README.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", design, re.MULTILINE)  # first columns
+    assert {name for cell in rows for name in re.findall(r"`([^`]+)`", cell)} == set(RUNGS) - {"full"}
+    assert set(RECORDED) <= set(RUNGS)
+    assert "full" in RECORDED
+
+
+@pytest.mark.parametrize(
+    "folder", [RUNS / "cifar10-small", *(LADDER / name for name in RECORDED)], ids=lambda path: path.name
+)
+def test_a_record_is_whole_and_agrees_with_itself(folder):
+    more = {ladder.SCORES} if folder.parent == LADDER else {"card.md"}
+    assert {path.name for path in folder.iterdir()} == RECORD | more
+    settings, environment, rows = record(folder)
+    training, last = settings["training"], rows[-1]
+    assert environment["finished"] is True
+    assert environment["started"] < environment["ended"]
+    assert environment["seed"] == training["seed"]
+    assert all(environment[name] for name in ("machine", "threads", "python", "torch", "numpy", "commit"))
+    assert abs(float(last["seconds"]) - environment["seconds"]) <= 1
+    assert int(last["step"]) == training["steps"]
+    assert [int(row["images"]) for row in rows] == [int(row["step"]) * training["batch_size"] for row in rows]
+    assert [int(row["step"]) for row in rows] == sorted({int(row["step"]) for row in rows})
+    assert int(last["test_images"]) == 10_000
+    Config(**settings["model"])
+
+
+@each_rung
+def test_the_scores_of_the_images_are_the_score_of_the_record(name):
+    bits = read_scores(LADDER)[name]
+    assert len(bits) == 10_000
+    assert np.isfinite(bits).all()
+    # bfloat16 in training, float32 in the score; metrics.csv has five digits
+    assert bits.mean() == pytest.approx(float(record(LADDER / name)[2][-1]["test_bits_per_dim"]), abs=2e-4)
+
+
+@each_rung
+def test_a_rung_was_trained_as_the_table_of_rungs_says(name):
+    settings, _, _ = record(LADDER / name)
+    rung = RUNGS[name]
+    config = Config.small(**rung.model)
+    config = config.original() if rung.original else config
+    assert settings["model"] == json.loads(json.dumps(config.to_dict()))
+    for key, value in {**BUDGET, **rung.training}.items():
+        assert settings["training"][key] == value
+
+
+def test_every_record_is_read_by_a_chapter():
+    chapters = [nbformat.read(path, as_version=4) for path in sorted((ROOT / "book").glob("[0-9]*.ipynb"))]
+    cells = [cell for chapter in chapters for cell in chapter.cells if cell.cell_type == "code"]
+    texts = [cell.source + "".join(output.get("text", "") for output in cell.outputs) for cell in cells]
+    for name in ["cifar10-small", *RECORDED]:
+        assert any(re.search(rf"(?<![\w-]){name}(?![\w-])", text) for text in texts), f"no chapter reads {name}"
