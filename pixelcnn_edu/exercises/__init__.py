@@ -15,7 +15,7 @@ from pixelcnn_edu.exercises.questions import ask
 
 __all__ = ["CHECKS", "HINTS", "ask", "check"]
 
-CHAPTERS = [importlib.import_module(f"{__name__}.chapter{number:02d}") for number in range(1, 12)]
+CHAPTERS = [importlib.import_module(f"{__name__}.chapter{number:02d}") for number in range(1, 13)]
 CHECKS = {number: check for chapter in CHAPTERS for number, check in chapter.CHECKS.items()}
 HINTS = tomllib.loads((Path(__file__).parent / "hints.toml").read_text())
 

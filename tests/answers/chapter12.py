@@ -1,0 +1,74 @@
+"""Answers that readers are likely to give in chapter 12, each with words of the diagnosis it must get."""
+
+import math
+
+import numpy as np
+
+from pixelcnn_edu.ladder import compare, verdict
+
+
+def shows(one, other, spread):
+    return verdict(*compare(one, other), spread)
+
+
+def unpaired(one, other, spread):
+    error = math.sqrt(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other))
+    return verdict(other.mean() - one.mean(), error, spread)
+
+
+def of_differences(rule):
+    return lambda one, other, spread: rule((other - one).mean(), (other - one).std() / math.sqrt(len(one)), spread)
+
+
+def never_fails(difference, error, spread):
+    return "holds" if difference > max(spread, 2 * error) else "open"
+
+
+def needed(images, bits, target, last=False, nearest=None):
+    (reached,) = np.nonzero(bits <= target)
+    if not len(reached):
+        return math.inf
+    k = reached[-1] if last else reached[0]
+    if k == 0:
+        return images[0]
+    if nearest is not None:
+        return images[k + nearest]
+    return images[k - 1] + (bits[k - 1] - target) / (bits[k - 1] - bits[k]) * (images[k] - images[k - 1])
+
+
+def told(own, strangers, ties=0.5, scale=1.0):
+    ordered = np.sort(own)
+    below, up_to = (np.searchsorted(ordered, strangers, side=side) for side in ("left", "right"))
+    return scale * (below + ties * (up_to - below)).mean() / len(own)
+
+
+ANSWERS = [
+    ("12.1", shows, "right"),
+    ("12.1", unpaired, "image by image first"),
+    ("12.1", lambda one, other, spread: shows(other, one, spread), "the wrong way round"),
+    ("12.1", lambda one, other, spread: shows(one, other, 0.0), "the spread must count too"),
+    ("12.1", of_differences(lambda d, e, s: verdict(d, 0.0, s)), "smaller than its own standard error"),
+    ("12.1", of_differences(lambda d, e, s: verdict(d, e / 2, s)), "the rule asks for two"),
+    ("12.1", of_differences(never_fails), "clearly worse fails"),
+    ("12.1", lambda one, other, spread: other.mean() > one.mean(), "Return one of the words"),
+    ("12.1", of_differences(lambda d, e, s: verdict(d, 1.5 * e, s)), "Your rule is not"),
+    ("12.2", needed, "right"),
+    ("12.2", lambda i, b, t: needed(i, b, t, nearest=0), "first record at or below"),
+    ("12.2", lambda i, b, t: needed(i, b, t, nearest=-1), "last record above"),
+    ("12.2", lambda i, b, t: needed(i, b, t, last=True), "reached again"),
+    ("12.2", lambda i, b, t: float(np.interp(t, b[::-1], i[::-1])), "where infinity is asked for"),
+    ("12.2", lambda i, b, t: needed(i, b, t) if t < b[0] else 0.0, "reached there, after 100"),
+    ("12.2", lambda i, b, t: math.exp(needed(np.log(i), b, t)), "on a straight line"),
+    ("12.3", told, "right"),
+    ("12.3", lambda own, strangers: 1 - told(own, strangers), "costs less"),
+    ("12.3", lambda own, strangers: told(own, strangers, ties=0), "so a tie counts half"),
+    ("12.3", lambda own, strangers: told(own, strangers, ties=1), "counts half"),
+    ("12.3", lambda own, strangers: told(own, strangers, scale=100), "per cent"),
+    ("12.3", lambda own, strangers: told(own, strangers, scale=len(own) * len(strangers)), "divide by how many"),
+    ("12.3", lambda own, strangers: float(strangers.mean() > own.mean()), "one number with one number"),
+    ("12.3", lambda own, strangers: (strangers > own.mean()).mean(), "the mean of the own scores"),
+    ("12.3", lambda own, strangers: (strangers > np.median(own)).mean(), "the middle of the own scores"),
+    ("12.3", lambda own, strangers: 0.7, "count by hand".capitalize()),
+    ("12.3", lambda own, strangers: float("nan"), "no probability"),
+    ("12.3", lambda own, strangers: told(own, strangers) if len(own) < 1000 else 1.0, "cannot be told apart"),
+]
