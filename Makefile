@@ -18,7 +18,7 @@ endif
 # Tests run in several processes. With a thread each they finish; with more, threads wait for one another, ten times as long.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install book serve test lint execute clean
+.PHONY: help install book serve pdf slides test lint execute clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,13 @@ book: $(READY)  ## build the pages, with every warning an error
 
 serve: book  ## build the pages and show them on http://localhost:8000
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+pdf: $(READY)  ## print the whole book into _build/pixelcnn-edu.pdf (needs Chromium)
+	$(BIN)/jupyter-book build -W -n --keep-going --builder singlehtml book/
+	$(BIN)/python tools/print_book.py
+
+slides: $(READY)  ## make slides from the tagged cells of the chapters, in _build/slides
+	$(BIN)/python -m tools.slides
 
 test: lint  ## check style and spelling, run the tests, run every notebook and compare its outputs
 	$(PYTEST) tests

@@ -28,7 +28,9 @@ class MixturePlayground(ipywidgets.VBox):
     def __init__(self, components=START[:2], level=250, log_view=False):
         components = _checked(components, level)
         self._start, count = (components, level, log_view), len(components)
-        self.count = ipywidgets.Dropdown(options=[1, 2, 3], value=count, description="components")
+        self.count = ipywidgets.Dropdown(
+            options=[1, 2, 3], value=count, description="components", style={"description_width": "initial"}
+        )
         self.chosen = ipywidgets.Dropdown(options=range(1, count + 1), value=count, description="change no.")
         self.settings = [_sliders(each) for each in _three(components)]
         self.level = ipywidgets.IntSlider(value=level, min=0, max=LEVELS - 1, description="level")
