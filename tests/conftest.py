@@ -1,10 +1,17 @@
-"""What all test files share: one browser a process, and one thread, since small networks lose time when threads wait."""
+"""What test files share: one thread, since small networks lose time when threads wait; one browser; the built pages."""
 
+import functools
+import http.server
 import os
 import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import pytest
 import torch
+from book_pages import LAPTOP, PAGES, ROOT
 from playwright.sync_api import sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -46,3 +53,64 @@ def open_html(browser, tmp_path):
     for tab in tabs:
         tab.close()
     assert errors == []
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory):
+    """The folder of the pages, built anew by the README's command from a copy of the sources."""
+    if missing := [page for page in PAGES if not any((ROOT / "book").glob(f"{page}.*"))]:
+        pytest.fail(f"book/_toc.yml names pages that are not there: {missing}")
+    copy = tmp_path_factory.mktemp("site")
+    shutil.copy(ROOT / "_config.yml", copy)
+    shutil.copytree(ROOT / "book", copy / "book", ignore=shutil.ignore_patterns("checkpoint.pt", ".ipynb_checkpoints"))
+    command = [Path(sys.executable).parent / "jupyter-book", "build", "-W", "-n", "--keep-going", "book/"]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return copy / "_build" / "html"
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(html):
+    """The pages on a server of this machine."""
+    handler = functools.partial(QuietHandler, directory=html)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def visit(browser):
+    """A function that opens an address and gives the tab, with `tab.strangers` and `tab.complaints` filled on the way."""
+    contexts = []
+
+    def open_page(url, viewport=LAPTOP, scheme="light"):
+        context = browser.new_context(viewport=viewport, color_scheme=scheme)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.strangers, tab.complaints = [], []
+        home = url[: url.rindex("/")]
+
+        def only_from_home(route):
+            if route.request.url.startswith((home, "data:", "blob:")):
+                return route.continue_()
+            tab.strangers.append(route.request.url)
+            return route.abort()
+
+        tab.route("**/*", only_from_home)
+        tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
+        tab.on("console", lambda line: line.type == "error" and tab.complaints.append(line.text))
+        tab.on("response", lambda answer: answer.status >= 400 and tab.complaints.append(f"{answer.status} {answer.url}"))
+        tab.goto(url, wait_until="load")
+        tab.wait_for_load_state("networkidle")
+        tab.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise }")
+        return tab
+
+    yield open_page
+    for context in contexts:
+        context.close()

@@ -10,6 +10,7 @@ import yaml
 
 import pixelcnn_edu
 from pixelcnn_edu import exercises, widgets
+from tools import minutes
 from tools.check_build import toc_entries
 from tools.set_repository import current
 
@@ -83,6 +84,16 @@ def test_every_citation_has_its_entry():
     assert cited <= keys
 
 
+def test_every_work_can_be_found():
+    entries = re.split(r"^@\w+\{", (BOOK / "references.bib").read_text(), flags=re.MULTILINE)[1:]
+    lost = [
+        entry.split(",")[0]
+        for entry in entries
+        if not re.search(r"^\s*(doi\s*=\s*\{10\.|url\s*=\s*\{https://)", entry, re.M)
+    ]
+    assert not lost
+
+
 def test_the_setup_cell_is_the_same_in_every_chapter():
     assert len({code_cells(path)[0].source for path in CHAPTERS}) <= 1
 
@@ -102,6 +113,12 @@ def test_what_the_pages_at_the_back_refer_to_exists():
         assert set(re.findall(r"\d+\.\d+", " ".join(cells))) <= written, page.name
         numbers = [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)]
         assert numbers == list(range(1, len(numbers) + 1)), page.name
+
+
+@each_chapter
+def test_teachers_are_told_how_long_each_section_takes(path):
+    assert minutes.line(path) in (BOOK / "teachers.md").read_text(), "run python tools/minutes.py"
+    assert sum(minutes.minutes(path).values()) < 60
 
 
 # --- one address -----------------------------------------------------------------------------------------------------

@@ -1,25 +1,11 @@
 """The built pages, as files and in a browser: nothing missing, nothing from elsewhere, nothing that a small screen cuts."""
 
-import functools
-import http.server
 import re
-import shutil
-import subprocess
-import sys
-import threading
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
+from book_pages import CHAPTERS, PAGES, PHONE
 from bs4 import BeautifulSoup
-
-from tools.check_build import toc_entries
-
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = toc_entries(yaml.safe_load((ROOT / "book" / "_toc.yml").read_text()))
-CHAPTERS = [page for page in PAGES if page[:2].isdigit()]
-PHONE, LAPTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 
 # What sticks out to the right of the page's text, less what scrolls or is cut inside a parent of its own.
 STICKING_OUT = """() => {
@@ -38,67 +24,6 @@ BROKEN_PICTURES = """() => [...document.querySelectorAll("article img")]
     .filter(e => !(e.complete && e.naturalWidth)).map(e => e.src)"""
 
 each_page = pytest.mark.parametrize("page", PAGES)
-
-
-@pytest.fixture(scope="session")
-def html(tmp_path_factory):
-    """The folder of the pages, built anew by the README's command from a copy of the sources."""
-    if missing := [page for page in PAGES if not any((ROOT / "book").glob(f"{page}.*"))]:
-        pytest.fail(f"book/_toc.yml names pages that are not there: {missing}")
-    copy = tmp_path_factory.mktemp("site")
-    shutil.copy(ROOT / "_config.yml", copy)
-    shutil.copytree(ROOT / "book", copy / "book", ignore=shutil.ignore_patterns("checkpoint.pt", ".ipynb_checkpoints"))
-    command = [Path(sys.executable).parent / "jupyter-book", "build", "-W", "-n", "--keep-going", "book/"]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return copy / "_build" / "html"
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture(scope="session")
-def address(html):
-    """The pages on a server of this machine."""
-    handler = functools.partial(QuietHandler, directory=html)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture
-def visit(browser):
-    """A function that opens an address and gives the tab, with `tab.strangers` and `tab.complaints` filled on the way."""
-    contexts = []
-
-    def open_page(url, viewport=LAPTOP, scheme="light"):
-        context = browser.new_context(viewport=viewport, color_scheme=scheme)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.strangers, tab.complaints = [], []
-        home = url[: url.rindex("/")]
-
-        def only_from_home(route):
-            if route.request.url.startswith((home, "data:", "blob:")):
-                return route.continue_()
-            tab.strangers.append(route.request.url)
-            return route.abort()
-
-        tab.route("**/*", only_from_home)
-        tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
-        tab.on("console", lambda line: line.type == "error" and tab.complaints.append(line.text))
-        tab.on("response", lambda answer: answer.status >= 400 and tab.complaints.append(f"{answer.status} {answer.url}"))
-        tab.goto(url, wait_until="load")
-        tab.wait_for_load_state("networkidle")
-        tab.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise }")
-        return tab
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 def soup(html, page):

@@ -1,27 +1,19 @@
 """The book's colours can be read on its paper and told apart, and asking for the style changes nothing until it is used."""
 
 import itertools
+import re
+from pathlib import Path
 
 import matplotlib as mpl
 import pytest
 import torch
+from contrast import contrast
 from matplotlib.figure import Figure
 
-from pixelcnn_edu import style
+from pixelcnn_edu import style, widgets
+from pixelcnn_edu.exercises.questions import STYLE
 
 COLORS = ["BLUE", "ORANGE", "GREEN", "PURPLE", "RED", "GREY", "INK"]
-
-
-def luminance(color):
-    """Relative luminance as WCAG 2 defines it."""
-    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(a, b):
-    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 def test_the_contrast_formula_gives_the_known_values():
@@ -32,6 +24,26 @@ def test_the_contrast_formula_gives_the_known_values():
 @pytest.mark.parametrize("name", COLORS)
 def test_every_color_can_be_read_on_paper(name):
     assert contrast(getattr(style, name), style.PAPER) >= 4.5
+
+
+SHEETS = {file.stem: file.read_text() for file in sorted(Path(widgets.__file__).parent.glob("*.css"))} | {"questions": STYLE}
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+def test_every_text_of_a_widget_can_be_read(sheet):
+    """In either theme, for a widget brings its own paper."""
+    texts = 0
+    for selector, rule in re.findall(r"([^{}]+){([^{}]*)}", SHEETS[sheet]):
+        colors = dict(re.findall(r"(?<![-\w])(color|fill|background): ?(#[0-9a-f]{3,6})\b", rule))
+        drawn_text = "text" in selector or "label" in selector
+        text = colors.get("color") or (drawn_text and colors.get("fill"))
+        if text:
+            assert contrast(text, colors.get("background", style.PAPER)) >= 4.5, selector
+            texts += 1
+        if "max-width" in rule and "border-radius" in rule:  # the sheet itself
+            assert colors["background"] == style.PAPER, selector
+            assert colors["color"] == style.INK, selector
+    assert texts
 
 
 def test_no_two_colors_are_the_same():
