@@ -64,7 +64,7 @@ def versions(python):
     return run(python, "-c", code).split()
 
 
-@pytest.mark.parametrize("chapter", ["02", "04", "11"])
+@pytest.mark.parametrize("chapter", ["02", "04", "11", "12"])
 def test_a_chapter_runs_with_the_versions_of_colab(chapter, python, repository, tmp_path, monkeypatch):
     # git fetches this checkout wherever the chapter names the repository of the settings
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")

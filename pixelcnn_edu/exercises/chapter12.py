@@ -27,6 +27,7 @@ def _what_it_shows(answer):
         case(0.03, 0.8, 0.001),  # more than one, less than two
         case(0.05, 1.0, 0.001),  # more than two, less than three
         case(0.2, 0.05, 0.1),
+        case(0.0052, 0.05, 0.005),  # more than each of the two, less than their sum
     ]
     got = [call(answer, one.copy(), other.copy(), spread) for one, other, spread in cases]
     right = [verdict(*compare(one, other), spread) for one, other, spread in cases]
@@ -47,6 +48,10 @@ def _what_it_shows(answer):
         return "one standard error is not enough: the rule asks for two"
     if got[1] != "fails":
         return "a change that makes the score clearly worse fails; look at the sign of the difference"
+    if got[:7] == right[:7]:
+        return (
+            "the difference must be larger than each of the two, the spread and two standard errors, and not than their sum"
+        )
     return "your rule is not that of section 12.1: larger than two standard errors, and larger than the spread"
 
 

@@ -51,6 +51,7 @@ ANSWERS = [
     ("12.1", of_differences(lambda d, e, s: verdict(d, e / 2, s)), "the rule asks for two"),
     ("12.1", of_differences(never_fails), "clearly worse fails"),
     ("12.1", lambda one, other, spread: other.mean() > one.mean(), "Return one of the words"),
+    ("12.1", of_differences(lambda d, e, s: verdict(d, 0.0, s + 2 * e)), "not than their sum"),
     ("12.1", of_differences(lambda d, e, s: verdict(d, 1.5 * e, s)), "Your rule is not"),
     ("12.2", needed, "right"),
     ("12.2", lambda i, b, t: needed(i, b, t, nearest=0), "first record at or below"),
