@@ -31,7 +31,7 @@ def test_every_claim_has_a_check_and_every_check_a_claim():
 
 @each_claim
 def test_a_claim_says_what_it_is(claim):
-    assert set(claim) <= {"id", "says", "paper", "status", "shows", "ladder", "supported_by"}
+    assert set(claim) <= {"id", "says", "paper", "status", "shows", "of", "ladder", "supported_by"}
     assert claim["says"].endswith(".")
     assert claim["paper"]
     assert ("ladder" in claim) != ("status" in claim)

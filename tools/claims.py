@@ -70,7 +70,7 @@ def status(claim, cells, scores):
         return claim["status"], ""
     for cell in cells:
         if found := re.search(claim["shows"], cell.printed):
-            return claim["status"], re.sub(r"\s+", " ", found.group())
+            return claim["status"], re.sub(r"\s+", " ", f"{claim.get('of', '')} {found.group()}").strip()
     raise ValueError(f"no cell with the tag claim-{claim['id']} prints {claim['shows']!r}")
 
 

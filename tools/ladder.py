@@ -53,6 +53,8 @@ RUNGS = {
     "dequantized": Rung({"likelihood": "dequantized"}),
     "few-images": Rung(images=1000),
     "few-images-dropout": Rung({"dropout": 0.5}, images=1000),
+    "hundred-images": Rung(images=100),
+    "hundred-images-dropout": Rung({"dropout": 0.5}, images=100),
     "no-init": Rung(training={"init_images": 0}),
     "no-ema": Rung(training={"ema_decay": 0.0}),
     "mixtures-1": Rung({"mixtures": 1}),
