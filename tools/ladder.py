@@ -63,7 +63,6 @@ RUNGS = {
     "full-seed-1": Rung(training={"seed": 1}),
     "dropout": Rung({"dropout": 0.5}),
     "classes": Rung({"classes": 10}),
-    "sub-pixels-softmax": Rung({"whole_pixels": False, "likelihood": "softmax"}),
     "full-seed-2": Rung(training={"seed": 2}),
 }
 
