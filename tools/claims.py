@@ -1,10 +1,9 @@
 """Make the page of claims, `book/claims.md`, from `book/claims.toml`, the cells that check them, and the recorded ladder.
 
-usage: claims.py [--check]      with --check nothing is written; the exit status says whether the page is up to date
+usage: claims.py
 """
 
 import re
-import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,12 +101,5 @@ def page(book=ROOT / "book"):
     return HEAD.replace("{counts}", f"So far: {listed}.") + "\n".join(rows) + "\n"
 
 
-def main():
-    target = ROOT / "book" / "claims.md"
-    if "--check" in sys.argv[1:]:
-        sys.exit(target.read_text() != page())
-    target.write_text(page())
-
-
 if __name__ == "__main__":
-    main()
+    (ROOT / "book" / "claims.md").write_text(page())
