@@ -4,17 +4,15 @@ import functools
 import http.server
 import os
 import shutil
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 import torch
-from book_pages import LAPTOP, PAGES, ROOT
+from book_pages import LAPTOP, PAGES, ROOT, build
 from playwright.sync_api import sync_playwright
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from tools.print_book import CHROMIUM
+
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 
 torch.set_num_threads(1)
@@ -63,9 +61,7 @@ def html(tmp_path_factory):
     copy = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / "_config.yml", copy)
     shutil.copytree(ROOT / "book", copy / "book", ignore=shutil.ignore_patterns("checkpoint.pt", ".ipynb_checkpoints"))
-    command = [Path(sys.executable).parent / "jupyter-book", "build", "-W", "-n", "--keep-going", "book/"]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    build(copy, "-W", "-n", "--keep-going")
     return copy / "_build" / "html"
 
 

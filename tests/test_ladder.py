@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "book" / "runs"
 LADDER = RUNS / "ladder"
 RECORDED = sorted(path.name for path in LADDER.iterdir())
+SCORES = read_scores(LADDER)
 RECORD = {"config.json", "environment.json", "metrics.csv", "samples.png"}
 each_rung = pytest.mark.parametrize("name", RECORDED)
 
@@ -116,7 +117,7 @@ def test_a_record_is_whole_and_agrees_with_itself(folder):
 
 @each_rung
 def test_the_scores_of_the_images_are_the_score_of_the_record(name):
-    bits = read_scores(LADDER)[name]
+    bits = SCORES[name]
     assert len(bits) == 10_000
     assert np.isfinite(bits).all()
     # bfloat16 in training, float32 in the score; metrics.csv has five digits

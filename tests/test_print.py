@@ -1,16 +1,13 @@
 """A chapter on paper: whole, unfolded, nothing wider than the sheet, and the same by the book's print and by a reader's."""
 
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from book_pages import ROOT, build
 from pypdf import PdfReader
 
 from tools.print_book import print_page
 
-ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = "02-causal-convolutions"
 A4 = (595, 842)  # points
 # What the right edge of the sheet would cut, and what would be cut inside a box that scrolls on a screen.
@@ -28,9 +25,7 @@ def one_page(tmp_path_factory):
     shutil.copytree(ROOT / "book", copy / "book", ignore=shutil.ignore_patterns("runs", "*.ipynb"))
     shutil.copy(ROOT / "book" / f"{CHAPTER}.ipynb", copy / "book")
     (copy / "book" / "_toc.yml").write_text(f"format: jb-book\nroot: intro\nchapters:\n- file: {CHAPTER}\n")
-    command = [Path(sys.executable).parent / "jupyter-book", "build", "--builder", "singlehtml", "book/"]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    build(copy, "--builder", "singlehtml")
     return copy / "_build" / "singlehtml" / "intro.html"
 
 

@@ -5,6 +5,7 @@ usage: claims.py
 
 import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,11 +91,11 @@ def page(book=ROOT / "book"):
     """The text of the page."""
     claims = tomllib.loads((book / "claims.toml").read_text())["claims"]
     cells, scores = checks(book), read_scores(book / "runs" / "ladder")
-    rows, counts = [], {}
+    rows, counts = [], Counter()
     for claim in claims:
         key = "ladder" if "ladder" in claim else claim["id"]
         found, number = status(claim, cells[key], scores)
-        counts[found] = counts.get(found, 0) + 1
+        counts[found] += 1
         places = ", ".join(dict.fromkeys(f"{{doc}}`{cell.section} <{cell.page}>`" for cell in cells[key]))
         rows.append(f"| {claim['says']} | {claim['paper']} | {places} | {found} | {number} |")
     listed = ", ".join(f"{counts[name]} {name}" for name in (*STATUSES, "open", "not trained yet") if name in counts)

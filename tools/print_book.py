@@ -11,6 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ONE_PAGE = Path("_build/singlehtml/intro.html")
 PDF = Path("_build/pixelcnn-edu.pdf")
 FOOT = '<p style="width: 100%; text-align: center; font: 8pt sans-serif"><span class="pageNumber"/></p>'
@@ -34,10 +35,10 @@ def print_page(tab, address, pdf):
 
 
 def main():
-    if not (chromium := next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)):
+    if CHROMIUM is None:
         sys.exit("A print needs Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         print_page(browser.new_page(reduced_motion="reduce"), ONE_PAGE.resolve().as_uri(), PDF)
         browser.close()
     print(f"The book is in {PDF}, {PDF.stat().st_size / 1e6:.0f} MB.")
