@@ -66,7 +66,9 @@ def test_a_chapter_shows_its_outputs_and_offers_colab(html, page):
     chapter = soup(html, page)
     assert len(chapter.select("article .cell_output")) >= 5
     assert len(chapter.select("article figure figcaption")) >= 3
-    assert chapter.select('.article-header-buttons a[href^="https://colab.research.google.com/github/"]')
+    (button,) = chapter.select('.article-header-buttons a[href^="https://colab.research.google.com/"]')
+    (badge,) = chapter.select('article a[href^="https://colab.research.google.com/"]')
+    assert button["href"] == badge["href"]
     assert not chapter.find(string=re.compile("Traceback|CellExecutionError"))
 
 
