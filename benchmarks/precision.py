@@ -1,4 +1,4 @@
-"""What running the network in bfloat16 costs: bits/dim of a recorded run's weights, the likelihood always in float32.
+"""What running the network in bfloat16 costs: bits/dim of a recorded run's weights; the ends and the likelihood in float32.
 
 python benchmarks/precision.py cifar10-small --images 500
 """

@@ -146,23 +146,20 @@ def main():
 
         return call
 
-    def our_step(network, bfloat16=False, fused=False, exact=True, compiled=False):
+    def our_step(exact=True, fused=False, layout=torch.contiguous_format, bfloat16=False, compiled=False):
+        network = PixelCNNpp(config).to(device)
         optimizer = torch.optim.Adam(network.parameters(), fused=fused, foreach=False if not fused else None)
         forward = torch.compile(network) if compiled else network
 
         def call():
             optimizer.zero_grad()
             with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-                params = forward(images.float() / 127.5 - 1)
+                params = forward((images.float() / 127.5 - 1).contiguous(memory_format=layout))
                 score = network.likelihood(params).log_prob(images) if exact else released_formula(params.float(), images)
             (-score.sum()).backward()
             optimizer.step()
 
         return call
-
-    def ours(channels_last=False):
-        memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        return PixelCNNpp(config).to(device, memory_format=memory_format)
 
     calls = {}
     if options.peer:
@@ -170,13 +167,13 @@ def main():
         check_same_function(peer, config)
         calls["pclucas14"] = plain_step(peer.to(device))
     calls["plain transcription"] = plain_step(Plain(config).to(device))
-    calls["our network"] = our_step(ours(), exact=False)
-    calls["+ exact loss"] = our_step(ours())
-    calls["+ fused Adam"] = our_step(ours(), fused=True)
-    calls["+ channels-last"] = our_step(ours(True), fused=True)
-    calls["+ bfloat16"] = our_step(ours(True), bfloat16=True, fused=True)
+    calls["our network"] = our_step(exact=False)
+    calls["+ exact loss"] = our_step()
+    calls["+ fused Adam"] = our_step(fused=True)
+    calls["+ channels-last"] = our_step(fused=True, layout=torch.channels_last)
+    calls["+ bfloat16"] = our_step(fused=True, layout=torch.channels_last, bfloat16=True)
     if device == "cuda":  # on a CPU compiling takes minutes and gains nothing
-        calls["+ torch.compile"] = our_step(ours(True), bfloat16=True, fused=True, compiled=True)
+        calls["+ torch.compile"] = our_step(fused=True, layout=torch.channels_last, bfloat16=True, compiled=True)
 
     seconds = side_by_side(calls, options.rounds)
     first = next(iter(calls))

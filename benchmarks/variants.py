@@ -41,7 +41,7 @@ def main():
     for name, changes in VARIANTS.items():
         config = Config(shape, filters=options.filters, blocks=options.blocks, **(changes or {}))
         config = config if changes is not None else config.original()
-        models[name] = build(config).to(device, memory_format=torch.channels_last)
+        models[name] = build(config).to(device)
 
     def step(model):
         optimizer = torch.optim.Adam(model.parameters(), fused=True)

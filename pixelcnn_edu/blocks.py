@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-__all__ = ["GatedResNet", "concat_elu", "data_dependent_init", "in_mode", "normalized", "seeded"]
+__all__ = ["GatedResNet", "concat_elu", "data_dependent_init", "in_mode", "normalized", "seeded", "whole_float32"]
 
 
 def concat_elu(x):
@@ -48,6 +48,17 @@ def seeded(seed, device):
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+@contextlib.contextmanager
+def whole_float32():
+    """Inside, convolutions on a GPU use all 23 bits of a float32's fraction; by default cuDNN keeps ten of them (TF32)."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 @contextlib.contextmanager
@@ -116,6 +127,6 @@ class GatedResNet(nn.Module):
             c = c + self.shortcut(torch.cat([concat_elu(s) for s in shortcuts], dim=1))
         c = self.conv_out(self.dropout(concat_elu(c)))  # (N, 2F, H, W) -> (N, 2F, H, W)
         if self.class_bias is not None:
-            c = c + self.class_bias(labels)[:, :, None, None]  # (N, 2F) -> (N, 2F, 1, 1)
+            c = c + self.class_bias(labels)[:, :, None, None].to(c.dtype)  # (N, 2F) -> (N, 2F, 1, 1)
         value, gate = c.chunk(2, dim=1)  # two of (N, F, H, W)
         return x + value * gate.sigmoid()

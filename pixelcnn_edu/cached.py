@@ -14,9 +14,8 @@ import contextlib
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils import parametrize
 
-from pixelcnn_edu.blocks import GatedResNet, in_mode
+from pixelcnn_edu.blocks import GatedResNet, in_mode, whole_float32
 from pixelcnn_edu.causal import (
     DownRightShiftedConv2d,
     DownRightShiftedConvTranspose2d,
@@ -37,10 +36,12 @@ def one_pixel_at_a_time(model, images, labels=None):
 
     images (N, C, H, W), integers, may be filled in as you go: what is read is what is there at the time. Ask for every pixel
     in raster order; ask again for the same one, where a colour of it has become known. The parameters equal those of
-    `model(x, labels)` up to rounding. Meanwhile the model is good for nothing else; afterwards it is as before. Raises
-    ValueError for labels that do not fit, and TypeError for a model with a kind of convolution that is not in `causal`.
+    `model(x, labels)` up to rounding. Meanwhile the model is good for nothing else; afterwards it is as before. Within
+    `parametrize.cached`, which holds for all models and so is for the caller to open, normalised weights are computed once.
+    Raises ValueError for labels that do not fit, and TypeError for a model with a kind of convolution that is not in
+    `causal`.
     """
-    with in_mode(model, training=False), parametrize.cached():
+    with in_mode(model, training=False):
         x = to_model(images, model.config.levels).to(next(model.parameters()).dtype)  # (N, C, H, W)
         labels, clock = model.check(x, labels), _Clock()
         with _exchanged(_steps(model, x, labels, clock)):
@@ -64,6 +65,7 @@ class _Pass:
         self.model, self.images, self.x, self.labels, self.clock = model, images, x, labels, clock
 
     @torch.no_grad()
+    @whole_float32()
     def __call__(self, row, column):
         clock, width = self.clock, self.images.shape[3]
         if clock.row != row:

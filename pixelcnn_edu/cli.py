@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional
 
 from pixelcnn_edu.config import Config
-from pixelcnn_edu.data import load_images
+from pixelcnn_edu.data import DATA_SETS, load_images
 from pixelcnn_edu.files import images_from_folder
 from pixelcnn_edu.models import build
 from pixelcnn_edu.parallel import joined, process_device, rank
@@ -62,7 +63,10 @@ class Train:
         test, test_labels = _load(self.data, "test", self.model.image_shape[1])
         config = dataclasses.replace(self.model, image_shape=tuple(images.shape[1:]))
         config = config.original() if self.original else config
-        labels, test_labels = (labels, test_labels) if config.classes else (None, None)
+        if config.classes:
+            _check_classes(self.data)
+        else:
+            labels = test_labels = None
         torch.manual_seed(self.training.seed)
         with joined(device):
             _, lines = fit(
@@ -105,7 +109,7 @@ class Evaluate:
         """Measure and print."""
         model = load_model(self.run).to(process_device(self.device))
         images, labels = _load(self.data, self.split, model.config.image_shape[1])
-        images = images[: self.images]
+        images = images[: _at_least_one("images", self.images)]
         labels = labels[: self.images] if model.config.classes and labels is not None else None
         bits = bits_per_image(model, images, labels)
         error = bits.std().item() / len(bits) ** 0.5 if len(bits) > 1 else float("nan")
@@ -137,6 +141,7 @@ class Sample:
 
     def __call__(self):
         """Draw and write."""
+        _check_place(self.out)
         model = load_model(self.run).to(process_device(self.device))
         labels = _labels(model, self.count, self.label)
         images = sample(model, self.count, labels, self.seed, temperature=self.temperature)
@@ -173,12 +178,17 @@ class Complete:
 
     def __call__(self):
         """Complete and write."""
+        _check_place(self.out)
         model = load_model(self.run).to(process_device(self.device))
         images, labels = _load(self.data, "test", model.config.image_shape[1])
-        images, labels = images[: self.count], None if labels is None else labels[: self.count]
+        count = _at_least_one("count", self.count)
+        images, labels = images[:count], None if labels is None else labels[:count]
         height, width = images.shape[2:]
+        rows = height // 2 if self.rows is None else self.rows
+        if not 0 <= rows <= height:
+            raise ValueError(f"--rows must be 0 to {height}, got {rows}")
         known = torch.zeros(height, width, dtype=torch.bool)
-        known[: height // 2 if self.rows is None else self.rows] = True
+        known[:rows] = True
         if not model.config.classes or self.label is not None:
             labels = _labels(model, len(images), self.label)
         done = complete(model, images, known, labels, self.seed, temperature=self.temperature)
@@ -212,9 +222,35 @@ def main(arguments=None):
 
 def _load(name, split, size):
     """A data set by name, or the part `split` of a folder of images, scaled to `size`."""
-    if Path(name).is_dir():
-        return images_from_folder(Path(name) / split, size)
-    return load_images(name, split)
+    if name in DATA_SETS or not Path(name).is_dir():
+        return load_images(name, split)
+    return images_from_folder(Path(name) / split, size)
+
+
+def _check_classes(data):
+    """Raise ValueError where the parts of a folder have different sub-folders; their places in the alphabet are labels."""
+    if data in DATA_SETS or not Path(data).is_dir():
+        return
+    train, test = ({path.name for path in (Path(data) / part).iterdir() if path.is_dir()} for part in ("train", "test"))
+    if train != test:
+        raise ValueError(f"train and test in {data} must have the same sub-folders; {sorted(train ^ test)} are in one only")
+
+
+def _at_least_one(option, number):
+    """The number, or None where none was named. Raises ValueError below 1, which Python would count from the end."""
+    if number is not None and number < 1:
+        raise ValueError(f"--{option} must be at least 1, got {number}")
+    return number
+
+
+def _check_place(out):
+    """Raise OSError where the picture cannot be written, before it is drawn."""
+    if not out.parent.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {out.parent} to write {out.name} to; make it, or name another with --out"
+        )
+    if not os.access(out.parent, os.W_OK):
+        raise PermissionError(f"cannot write to the folder {out.parent}; name another with --out")
 
 
 def _labels(model, count, label):

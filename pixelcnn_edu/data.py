@@ -26,6 +26,7 @@ CIFAR10_FILES = {  # name -> md5; each file holds 10,000 records of 1 label byte
     "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
     "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
+DATA_SETS = ("cifar10", "shapes", "imagenet32", "imagenet64")
 SHAPES_SPLITS = {"train": (5000, 1), "test": (1000, 2)}  # images, seed
 
 
@@ -88,7 +89,7 @@ def load_images(name, split="train", root=None):
             return small_imagenet(_data_root(root) / name, split, int(name.removeprefix("imagenet")))
         except (FileNotFoundError, ValueError) as error:
             raise DataUnavailable(str(error)) from error
-    raise ValueError(f'name must be "cifar10", "shapes", "imagenet32" or "imagenet64", got {name!r}')
+    raise ValueError(f"name must be one of {', '.join(DATA_SETS)}, got {name!r}")
 
 
 def _load_cifar10(split, root):

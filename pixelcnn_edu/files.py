@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 __all__ = ["images_from_folder", "small_imagenet"]
 
@@ -53,7 +53,7 @@ def small_imagenet(folder, split, size):
         pngs = sorted((folder / f"{pictures}_{size}x{size}").glob("*.png"))
         if batches:
             _write_labels([_from_npz(path, "labels") for path in batches], labels)
-            _pack((_from_npz(path, "data").reshape(-1, 3, size, size) for path in batches), packed)
+            _pack((_pictures(path, size) for path in batches), packed)
         elif pngs:
             _pack((_read(path, size, exact=True)[None] for path in pngs), packed)
         else:
@@ -99,11 +99,23 @@ def _from_npz(path, name):
         raise ValueError(f"{path} is no batch of small ImageNet that can be read: {error}") from error
 
 
+def _pictures(path, size):
+    """The images (n, 3, size, size) of a batch. Files of 32x32 and of 64x64 pixels have the same names."""
+    data = _from_npz(path, "data")  # (n, 3 * size * size)
+    if data.ndim != 2 or data.shape[1] != 3 * size * size:
+        raise ValueError(
+            f"{path} holds no images of {size}x{size} pixels: its shape is {data.shape}, not (n, {3 * size**2})"
+        )
+    return data.reshape(-1, 3, size, size)
+
+
 def _read(path, size, exact=False):
     """One picture as an array (3, size, size), cut to a square and scaled, or refused where it must have the size."""
     try:
         with Image.open(path) as image:
-            image = image.convert("RGB")
+            if image.mode.startswith(("I", "F")):  # Pillow would cut off what is above 255
+                raise ValueError(f"{path} has more than 8 bits a channel (mode {image.mode}); save it with 8")
+            image = ImageOps.exif_transpose(image).convert("RGB")  # upright, where a camera says how it was held
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{path} is no image that can be read: {error}") from error
     if exact and image.size != (size, size):

@@ -68,7 +68,7 @@ class DiscretizedLogisticMixture:
         each = cls.parameter_count(channels, 1)
         if count == 0 or count % each:
             raise ValueError(f"{channels} channels need a multiple of {each} parameters a pixel, got {count}")
-        params = _at_least_float32(params).contiguous()  # channels-last, its arithmetic would take twice the time
+        params = _at_least_float32(params).contiguous()  # channels-last it would take twice the time
         mixtures, pairs = count // each, channels * (channels - 1) // 2
         sizes = [mixtures, mixtures * channels, mixtures * channels, mixtures * pairs]
         logits, means, log_scales, coefficients = params.split(sizes, dim=1)
@@ -371,4 +371,5 @@ def _draw(logits, generator):
 def _uniform(like, generator):
     """Uniform numbers strictly between 0 and 1, in the shape and on the device of `like`."""
     noise = torch.rand(like.shape, generator=generator, device=like.device, dtype=like.dtype)
-    return noise.clamp(torch.finfo(like.dtype).tiny, 1 - torch.finfo(like.dtype).eps / 2)
+    edge = torch.finfo(like.dtype).eps / 2
+    return noise.clamp(edge, 1 - edge)

@@ -36,6 +36,26 @@ def build(config):
     return {"pixelcnn++": PixelCNNpp, "pixelcnn": PixelCNN}[config.architecture](config)
 
 
+def _exactly(layer, x):
+    """A layer at an end of the network, in its weights' precision under autocast too.
+
+    In bfloat16 it would round the pixels themselves, or the parameters that the likelihood reads; both cost bits.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(layer.bias.dtype))
+
+
+def _as_autocast_has_it(x):
+    """x in the type that autocast computes in where it is on, so that what is kept of the network's inside takes half."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
+def _values_may_be_looked_at():
+    """Not while `torch.compile` follows the network, which it would cut in two there."""
+    return not torch.compiler.is_compiling()
+
+
 class PixelModel(nn.Module):
     """What every model of this book answers, once it says in `forward` how an image becomes parameters.
 
@@ -81,19 +101,23 @@ class PixelModel(nn.Module):
             raise ValueError(
                 f"the model was built for images (N, {', '.join(map(str, self.config.image_shape))}), got {tuple(x.shape)}"
             )
-        if not (x.detach().abs() <= 1.001).all():  # also false for NaN
+        if _values_may_be_looked_at() and not (x.detach().abs() <= 1.001).all():  # also false for NaN
             low, high = x.min().item(), x.max().item()
             raise ValueError(f"the network takes floats in [-1, 1], got values from {low:.4g} to {high:.4g}; see to_model")
+        return self.check_labels(labels, len(x), x.device)
+
+    def check_labels(self, labels, count, device=None):
+        """Raise ValueError unless there are `count` labels, each a class of the model; return them as int64, or None."""
         if not self.config.classes:
             if labels is not None:
                 raise ValueError("labels were given to a model without classes; build it with Config(..., classes=10)")
             return None
         if labels is None:
             raise ValueError(f"the model is conditioned on {self.config.classes} classes: labels (N,) are needed")
-        labels = torch.as_tensor(labels, device=x.device)
-        if labels.shape != x.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
-            raise ValueError(f"labels must be {len(x)} integers, one an image; got {labels.dtype} {tuple(labels.shape)}")
-        if len(labels) and (labels.min() < 0 or labels.max() >= self.config.classes):
+        labels = torch.as_tensor(labels, device=device)
+        if labels.shape != (count,) or labels.is_floating_point() or labels.dtype == torch.bool:
+            raise ValueError(f"labels must be {count} integers, one an image; got {labels.dtype} {tuple(labels.shape)}")
+        if _values_may_be_looked_at() and count and (labels.min() < 0 or labels.max() >= self.config.classes):
             raise ValueError(
                 f"labels must be 0..{self.config.classes - 1}, got {labels.min().item()}..{labels.max().item()}"
             )
@@ -225,12 +249,14 @@ class PixelCNNpp(PixelModel):
 
     def start_vertical(self, x):
         """The vertical stream at the start, from a padded image: (N, C + 1, H, W) -> (N, F, H, W)."""
-        return down_shift(self.first_vertical(x))
+        return _as_autocast_has_it(down_shift(_exactly(self.first_vertical, x)))
 
     def start_horizontal(self, x):
         """The horizontal stream at the start, from a padded image: (N, C + 1, H, W) -> (N, F, H, W)."""
-        horizontal = down_shift(self.first_above(x)) + right_shift(self.first_left(x))
-        return horizontal if self.first_own is None else horizontal + self.first_own(x[:, :-1])
+        horizontal = down_shift(_exactly(self.first_above, x)) + right_shift(_exactly(self.first_left, x))
+        if self.first_own is not None:
+            horizontal = horizontal + _exactly(self.first_own, x[:, :-1])
+        return _as_autocast_has_it(horizontal)
 
     def through(self, vertical, horizontal, labels):
         """Both streams at the end of the way up and the way down: two of (N, F, H, W) -> two of (N, F, H, W)."""
@@ -253,7 +279,7 @@ class PixelCNNpp(PixelModel):
 
     def output(self, horizontal):
         """The parameters: (N, F, H, W) -> (N, P, H, W)."""
-        return self.to_params(F.elu(horizontal))
+        return _exactly(self.to_params, F.elu(horizontal))
 
 
 class PixelCNN(PixelModel):
@@ -280,10 +306,11 @@ class PixelCNN(PixelModel):
 
     def forward(self, x, labels=None):
         labels = self.check(x, labels)
-        h = self.first(x)  # (N, C, H, W) -> (N, 2F, H, W)
+        h = _exactly(self.first, x)  # (N, C, H, W) -> (N, 2F, H, W)
         if labels is not None:
             h = h + self.class_bias(labels)[:, :, None, None]  # (N, 2F) -> (N, 2F, 1, 1)
-        return self.to_params(self.blocks(h))  # (N, 2F, H, W) -> (N, P, H, W)
+        h = self.to_params[:-1](self.blocks(_as_autocast_has_it(h)))
+        return _exactly(self.to_params[-1], h)  # (N, 2F, H, W) -> (N, P, H, W)
 
 
 class MaskedResidual(nn.Module):

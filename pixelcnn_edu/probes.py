@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from pixelcnn_edu.blocks import in_mode, seeded
+from pixelcnn_edu.blocks import in_mode, seeded, whole_float32
 from pixelcnn_edu.models import PixelCNNpp
 
 __all__ = ["bits_per_image", "bits_per_pixel", "blind_spot", "receptive_field"]
@@ -31,7 +31,7 @@ def receptive_field(model, row, column, stream=None, image_shape=None):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(1, channels, height, width, dtype=torch.float64, generator=generator) * 2 - 1
     x.requires_grad_()
-    module = copy.deepcopy(model).double().cpu().eval()  # a copy, so that the model stays as it is
+    module = copy.deepcopy(model).cpu().double().eval()  # a copy, so that the model stays as it is
     with torch.enable_grad():
         output = _output(module, x, stream)[0, :, row, column]  # (P,)
         directions = torch.randn(DIRECTIONS, len(output), dtype=torch.float64, generator=generator)
@@ -84,9 +84,11 @@ def _in_batches(model, score, images, labels, batch_size):
         raise ValueError("there are no images to evaluate")
     device = next(model.parameters()).device
     scores = []
-    with in_mode(model, training=False), seeded(0, device):
+    with in_mode(model, training=False), seeded(0, device), whole_float32():
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             part_labels = None if labels is None else labels[part].to(device)
-            scores.append(score(images[part].to(device), part_labels).double().cpu())
+            scores.append(
+                score(images[part].to(device), part_labels).cpu().double()
+            )  # in this order: a Mac's GPU has no float64
     return torch.cat(scores)

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import hashlib
 import json
 import os
 import pickle
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import matplotlib.image
 import numpy as np
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
 
 from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import to_bytes, to_model
@@ -59,9 +60,9 @@ class RunFolder:
     it holds a run of another configuration or nothing but damaged checkpoints.
     """
 
-    def __init__(self, path, config, training, tensorboard=False):
+    def __init__(self, path, config, training, images, tensorboard=False):
         self.path = Path(path)
-        self.settings = {"model": config.to_dict(), "training": asdict(training)}
+        self.settings = {"model": config.to_dict(), "training": asdict(training), "data": _which(images)}
         self.environment = _environment(training.seed)
         self.checkpoint = self._read_checkpoint()  # a dict, None where the folder holds none
         if rank() > 0:
@@ -121,9 +122,12 @@ class RunFolder:
 
     def save_weights(self, model):
         """Write the model's weights as safetensors, with its configuration inside."""
+        if rank() > 0:
+            return
         weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         metadata = {"config": json.dumps(self.settings["model"])}
-        self._write("weights.safetensors", lambda path: save_file(weights, path, metadata))
+        content = safetensors.torch.save(weights, metadata)
+        self._write("weights.safetensors", lambda path: path.write_bytes(content))  # its own writer locks others out
 
     def save_samples(self, images):
         """Write images (N, C, H, W), integers on the model's grid, as one sheet, each pixel four times as large."""
@@ -146,7 +150,8 @@ class RunFolder:
             scratch.unlink(missing_ok=True)
 
     def _refuse_another_run(self, saved):
-        saved = {**saved, "model": {**asdict(Config()), **saved["model"]}}  # fields may be newer than the checkpoint
+        # Fields may be newer than the checkpoint.
+        saved = {"data": self.settings["data"], **saved, "model": {**asdict(Config()), **saved["model"]}}
         differences = [
             f"{part}.{name}: {saved[part][name]} there, {value} now"
             for part, now in self.settings.items()
@@ -216,6 +221,12 @@ def _write_csv(path, lines):
         writer.writerows({name: f"{v:.5g}" if isinstance(v, float) else v for name, v in line.items()} for line in lines)
 
 
+def _which(images):
+    """What tells one set of training images from another: how many there are, and a checksum of sixteen of them."""
+    some = images[:: -(-len(images) // 16)]
+    return {"images": len(images), "sha256_of_some": hashlib.sha256(some.cpu().numpy().tobytes()).hexdigest()[:16]}
+
+
 def _environment(seed):
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -241,9 +252,14 @@ def _machine():
 
 
 def _commit():
-    """The package's commit where it runs from a git checkout, else None."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
+    """The package's commit where it runs from its git checkout, "-dirty" where something was changed since; else None."""
+
+    def git(*arguments):
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # installed into someone else's checkout, it is not theirs
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils import parametrize
 from tqdm.auto import tqdm
 
-from pixelcnn_edu.blocks import in_mode
+from pixelcnn_edu.blocks import in_mode, whole_float32
 from pixelcnn_edu.cached import one_pixel_at_a_time
 from pixelcnn_edu.data import level_type, to_model
 from pixelcnn_edu.models import PixelCNNpp
@@ -54,7 +54,8 @@ def complete(model, images, known, labels=None, seed=0, method="cached", tempera
     images, known = images.clone().to(device), known.to(device).expand(len(images), *shape)
     labels = model.check(torch.zeros(1, device=device).expand(len(images), *model.config.image_shape), labels)
     pixels = math.ceil(len(images) / batch_size) * math.prod(shape)
-    with tqdm(total=pixels, unit="pixel", disable=not progress) as bar:
+    # The normalised weights are the same for every pixel.
+    with parametrize.cached(), tqdm(total=pixels, unit="pixel", disable=not progress) as bar:
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             own_labels = None if labels is None else labels[part]
@@ -95,7 +96,10 @@ def trace(model, count=1, labels=None, seed=0, method="cached", temperature=1.0)
     device = next(model.parameters()).device
     images, known = images.to(device), nothing.to(device).expand(count, *nothing.shape)
     generator = torch.Generator(device).manual_seed(seed)
-    for row, column, distribution, positions in _draw(model, images, known, labels, generator, method, temperature):
+    drawn = _draw(model, images, known, labels, generator, method, temperature)
+    for _ in range(images.shape[2] * images.shape[3]):
+        with parametrize.cached():  # left open between steps, it would keep the weights of all models as they are
+            row, column, distribution, positions = next(drawn)
         yield Step(row, column, images.clone(), distribution, positions)
 
 
@@ -113,16 +117,17 @@ def _draw(model, images, known, labels, generator, method, temperature):
     channels, height, width = model.config.image_shape
     cached = method == "cached" and isinstance(model, PixelCNNpp)
     positions, at_a_time = 0, channels if model.config.whole_pixels else 1
+    all_kept = known.all(dim=0).tolist()  # H lists of W, asked for once: each time a GPU would have to catch up
     with (one_pixel_at_a_time if cached else _whole_passes)(model, images, labels) as parameters_at:
         for row, column in ((row, column) for row in range(height) for column in range(width)):
             kept = known[:, row, column].unsqueeze(1)  # (N, 1)
             distribution = None
             for channel in range(0, channels, at_a_time):
-                if kept.all() and not (cached and channel == 0):  # what is cached must hear of every pixel, once
+                if all_kept[row][column] and not (cached and channel == 0):  # what is cached must hear of every pixel, once
                     continue
                 params = parameters_at(row, column)  # (N, P, 1, 1)
                 positions += 1 if cached else height * width
-                if kept.all():
+                if all_kept[row][column]:
                     continue
                 distribution = model.likelihood(params).tempered(temperature)
                 drawn = slice(channel, channel + at_a_time)
@@ -135,11 +140,12 @@ def _draw(model, images, known, labels, generator, method, temperature):
 def _whole_passes(model, images, labels):
     """The slow way to what `one_pixel_at_a_time` gives."""
 
+    @whole_float32()
     def parameters_at(row, column):
         x = to_model(images, model.config.levels).to(next(model.parameters()).dtype)
         return model(x, labels)[:, :, row : row + 1, column : column + 1]
 
-    with in_mode(model, training=False), parametrize.cached():  # the normalised weights are the same at every pass
+    with in_mode(model, training=False):
         yield parameters_at
 
 

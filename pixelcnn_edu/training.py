@@ -3,22 +3,20 @@
 import contextlib
 import functools
 import math
-import time
+import warnings
 from dataclasses import dataclass
 
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from pixelcnn_edu.blocks import data_dependent_init, seeded
 from pixelcnn_edu.data import to_model
 from pixelcnn_edu.interrupts import interrupts_wait, sigterm_is_ctrl_c
-from pixelcnn_edu.parallel import mean_over_processes, rank, world_size
+from pixelcnn_edu.parallel import rank, world_size
 from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import RunFolder
 from pixelcnn_edu.sampling import sample
+from pixelcnn_edu.state import TrainingState
 
 __all__ = ["Training", "evaluate", "fit"]
 
@@ -39,8 +37,9 @@ class Training:
         record_every: steps between two lines of the record.
         test_images: how many test images an interim line is measured on; the last line takes all of them.
         accumulate: parts that a batch is worked through in; the gradient is that of the whole, the memory that of a part.
-        mixed_precision: run the network in bfloat16, the likelihood in float32. Rounding every activation costs 0.007
-            bits/dim in the recorded small model (`benchmarks/precision.py`); weights, average and tests stay in float32.
+        mixed_precision: run the network in bfloat16, but for its first and last layers and the likelihood. Rounding what
+            lies between costs 0.002 bits/dim in the recorded small model (`benchmarks/precision.py`); weights, average
+            and tests stay in float32. Warns of a GPU that only imitates bfloat16.
         compile: let `torch.compile` fuse the network; it takes minutes to start and pays on a GPU.
         seed: of the order of the data and of dropout.
 
@@ -74,6 +73,7 @@ class Training:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
 
 
+@sigterm_is_ctrl_c()
 def fit(
     model,
     images,
@@ -102,9 +102,10 @@ def fit(
     """
     training = training or Training()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    _check(images, labels, test, test_labels, training)
-    folder = RunFolder(out, model.config, training, tensorboard) if out else None
-    state = _State(model.to(device, memory_format=torch.channels_last).train(), training, device)
+    _check(model, images, labels, test, test_labels, training)
+    _warn_of_slow_bfloat16(device, training)
+    folder = RunFolder(out, model.config, training, images, tensorboard) if out else None
+    state = TrainingState(model.to(device).train(), training, device)
 
     if folder and folder.checkpoint:
         state.load_state_dict(folder.checkpoint)
@@ -116,52 +117,76 @@ def fit(
     total, seen = training.steps * training.batch_size, state.step * training.batch_size
     bar = tqdm(total=total, initial=seen, unit="image", disable=not progress or rank() > 0)
     try:
-        with sigterm_is_ctrl_c():
-            while True:
-                finished = state.step == training.steps
-                if state.line_is_due:
-                    state.record(test, test_labels, None if finished else training.test_images)
-                    if folder:
-                        folder.save(state.state_dict(), finished)
-                if finished:
-                    break
-                indices = _indices(len(images), training.batch_size, state.step, training.seed)
-                batch, batch_labels = _take(images, labels, indices[rank() :: world_size()], device)
-                # Randomness depends on seed, step and process alone, so a continued run draws what a straight one would.
-                with seeded(training.seed * 1_000_003 + state.step + (rank() << 40), device):
-                    loss = state.gradient(batch, batch_labels)
-                if not math.isfinite(loss.item()):
-                    raise FloatingPointError(_no_number(loss.item(), state, indices, out))
-                state.update(loss)
-                bar.set_postfix_str(state.summary, refresh=False)
-                bar.update(training.batch_size)
+        while True:
+            finished = state.step == training.steps
+            if state.line_is_due:
+                if not state.is_finite:  # or the last good checkpoint would be overwritten
+                    raise FloatingPointError(f"the weights are no longer finite{_not_finite(state, out)}")
+                state.record(test, test_labels, None if finished else training.test_images)
+                if folder:
+                    folder.save(state.state_dict(), finished)
+            if finished:
+                break
+            indices = _indices(len(images), training.batch_size, state.step, training.seed)
+            batch, batch_labels = _take(images, labels, indices[rank() :: world_size()], device)
+            # Randomness depends on seed, step and process alone, so a continued run draws what a straight one would.
+            with seeded(training.seed * 1_000_003 + state.step + (rank() << 40), device):
+                loss = state.gradient(batch, batch_labels)
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss is {loss} on the images {indices.tolist()}{_not_finite(state, out)}")
+            state.update(loss)
+            bar.set_postfix_str(state.summary, refresh=False)
+            bar.update(training.batch_size)
     except KeyboardInterrupt:
-        goes_on = f"; the same call goes on from {out}" if out else ""
-        if rank() == 0:
-            bar.write(f"stopped at step {state.step} of {training.steps}{goes_on}")
-        finished = state.step == training.steps and not state.line_is_due
-        if folder:
-            folder.save(state.state_dict(), finished)
+        finished = _stopped(state, folder, bar)
     finally:
         bar.close()
 
     averaged = state.average.module.eval()
-    if folder and rank() == 0:
+    if folder and finished:
         folder.save_weights(averaged)
-        if finished:
-            classes = model.config.classes
-            folder.save_samples(sample(averaged, 16, torch.arange(16) % classes if classes else None, progress=progress))
+        _draw_samples(folder, averaged, progress)
     return averaged, state.lines
 
 
-def _check(images, labels, test, test_labels, training):
+def _stopped(state, folder, bar):
+    """After Ctrl-C: say so, and write what there is, however often it is pressed; return whether the run was finished."""
+    with interrupts_wait():
+        goes_on = f"; the same call goes on from {folder.path}" if folder else ""
+        if rank() == 0:
+            bar.write(f"stopped at step {state.step} of {state.training.steps}{goes_on}")
+        finished = state.step == state.training.steps and not state.line_is_due
+        if folder:
+            folder.save(state.state_dict(), finished)
+            folder.save_weights(state.average.module)
+    return finished
+
+
+def _draw_samples(folder, model, progress):
+    """The record's sheet of samples; they may be interrupted, and are made up when the run is called for again."""
+    labels = torch.arange(16) % model.config.classes if model.config.classes else None
+    with contextlib.suppress(KeyboardInterrupt):
+        if rank() == 0:
+            folder.save_samples(sample(model, 16, labels, progress=progress))
+
+
+def _check(model, images, labels, test, test_labels, training):
+    """Raise ValueError for what training would stumble over later, when steps would be lost."""
     if not len(images):
         raise ValueError("there are no images to train on")
-    for what, some, their_labels in (("images", images, labels), ("test images", test, test_labels)):
-        if their_labels is not None and len(their_labels) != len(some):
-            raise ValueError(f"{len(some)} {what} need as many labels, got {len(their_labels)}")
     if test is not None and not len(test):
         raise ValueError("there are no images to test on; leave test out to train without")
+    for what, some, their_labels in (("images", images, labels), ("test images", test, test_labels)):
+        if some is None:
+            continue
+        if their_labels is not None and not torch.is_tensor(their_labels):
+            raise ValueError(f"the labels of the {what} must be a tensor (N,), got {type(their_labels).__name__}")
+        first_label = None if their_labels is None else their_labels[:1]
+        try:
+            model.check(to_model(some[:1], model.config.levels), first_label)  # the others have its shape and type
+            model.check_labels(their_labels, len(some))
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from None
     if training.batch_size % (world_size() * training.accumulate):
         raise ValueError(
             f"batch_size {training.batch_size} does not split evenly into {world_size()} process(es) "
@@ -169,138 +194,19 @@ def _check(images, labels, test, test_labels, training):
         )
 
 
-def _no_number(loss, state, indices, out):
+def _not_finite(state, out):
     kept = state.lines[-1]["step"] if state.lines else 0
     where = f"the last good checkpoint is that of step {kept} in {out}" if out and kept else "no checkpoint was written yet"
-    return (
-        f"the loss is {loss} at step {state.step}, on the images {indices.tolist()}; {where}. "
-        "Lower learning_rate, or turn mixed_precision off"
-    )
+    return f", at step {state.step}; {where}. Start a new run, with a lower learning_rate or with mixed_precision off"
 
 
-class _State:
-    """All that changes in training, so that it can be saved and taken up again: weights, their average, Adam, the record."""
-
-    def __init__(self, model, training, device):
-        self.model, self.training, self.device = model, training, device
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay))
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate, betas=training.betas, fused=True)
-        self.loss = _Loss(model)
-        if training.compile:
-            self.loss = torch.compile(self.loss)
-        if world_size() > 1:
-            self.loss = DistributedDataParallel(self.loss)
-        self.step, self.lines, self.losses = 0, [], []
-        self.start = time.perf_counter()
-
-    @property
-    def seconds(self):
-        return time.perf_counter() - self.start
-
-    @property
-    def summary(self):
-        """Bits/dim, for the progress bar: of the last batch, and of the last test."""
-        test = f", test {self.lines[-1]['test_bits_per_dim']:.3f}" if "test_bits_per_dim" in (self.lines or [{}])[-1] else ""
-        return f"{self.losses[-1]:.3f} bits/dim{test}" if self.losses else ""
-
-    def gradient(self, images, labels):
-        """Leave the gradient of the mean bits/dim in the weights; return that mean, over the images of all processes."""
-        self.optimizer.zero_grad()
-        size = len(images) // self.training.accumulate
-        total, too_large = torch.zeros((), device=self.device), False
-        try:
-            for start in range(0, len(images), size):
-                part = slice(start, start + size)
-                last = start + size == len(images)
-                # Only with the last part are the processes' gradients brought together.
-                with contextlib.nullcontext() if last or world_size() == 1 else self.loss.no_sync():
-                    with torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.mixed_precision):
-                        loss = self.loss(images[part], None if labels is None else labels[part])
-                    (loss / self.training.accumulate).backward()
-                total += loss.detach() / self.training.accumulate
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                raise
-            too_large = True
-        if too_large:  # tried out here, for within the block the error holds on to the memory of the pass that failed
-            raise MemoryError(self._what_fits(images, labels, size))
-        return mean_over_processes(total)
-
-    def _what_fits(self, images, labels, size):
-        """Try half the batch, a quarter, ..., and say what to do."""
-        too_large = f"a batch of {size} images does not fit into the memory of {self.device}"
-        while size > 1:
-            size //= 2
-            self.optimizer.zero_grad()
-            try:
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.mixed_precision):
-                    self.model.bits_per_dim(images[:size], None if labels is None else labels[:size]).mean().backward()
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-                continue
-            parts = -(-len(images) // size)
-            return f"{too_large}, {size} do: set accumulate={parts} to keep the batch, or batch_size={size * world_size()}"
-        return f"{too_large}, and neither does a single one: take a smaller model"
-
-    def update(self, loss):
-        """One step of Adam along the gradient, and of the average of the weights; `loss` is what gave it."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.training.learning_rate * self.training.learning_rate_decay**self.step
-        with interrupts_wait():  # a step is taken whole or not at all
-            self.optimizer.step()
-            self.average.update_parameters(self.model)
-            self.step += 1
-            self.losses.append(loss.item())
-
-    @property
-    def line_is_due(self):
-        """Whether this step belongs in the record and is not there yet; Ctrl-C during a test leaves it to be made up."""
-        recorded = self.lines[-1]["step"] if self.lines else 0
-        due = self.step == self.training.steps or self.step % self.training.record_every == 0
-        return due and self.step > recorded
-
-    def record(self, test, test_labels, count):
-        """Add a line to the record; what is tested are the averaged weights, on the first `count` images, None for all."""
-        line = {"step": self.step, "images": self.step * self.training.batch_size}
-        line["train_bits_per_dim"] = sum(self.losses) / len(self.losses)
-        if test is not None:
-            labels = None if test_labels is None else test_labels[:count]
-            line["test_bits_per_dim"] = evaluate(self.average.module, test[:count], labels)
-            line["test_images"] = len(test[:count])
-        line["seconds"] = self.seconds
-        with interrupts_wait():
-            self.lines.append(line)
-            self.losses = []
-
-    def state_dict(self):
-        parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
-        return {**parts, **{name: getattr(self, name) for name in ("step", "seconds", "lines", "losses")}}
-
-    def load_state_dict(self, saved):
-        for name in ("model", "average", "optimizer"):
-            getattr(self, name).load_state_dict(saved[name])
-        self.step, self.lines, self.losses = saved["step"], saved["lines"], saved["losses"]
-        self.start = time.perf_counter() - saved["seconds"]
-
-
-class _Loss(nn.Module):
-    """The loss as a module of its own, so that whatever wraps a module's forward pass wraps all of it."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, images, labels):
-        return self.model.bits_per_dim(images, labels).mean()
-
-
-def _is_out_of_memory(error):
-    return (
-        isinstance(error, torch.cuda.OutOfMemoryError)
-        or "not enough memory" in str(error)
-        or "allocate memory" in str(error)
-    )
+def _warn_of_slow_bfloat16(device, training):
+    if training.mixed_precision and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+        warnings.warn(
+            f"{torch.cuda.get_device_name(device)} has no bfloat16 convolutions of its own, and mixed_precision may make it "
+            "slower; turn it off",
+            stacklevel=3,
+        )
 
 
 @functools.lru_cache(maxsize=2)

@@ -58,8 +58,11 @@ def load_model(path):
         raise ValueError(f"{path} is no file of weights that can be read: {error}") from error
     if "config" not in metadata:
         raise ValueError(f"{path} does not say which model its weights belong to; it was not written by fit")
-    model = build(Config(**json.loads(metadata["config"])))
-    model.load_state_dict(weights)
+    try:
+        model = build(Config(**json.loads(metadata["config"])))
+        model.load_state_dict(weights)
+    except (TypeError, RuntimeError) as error:  # a field or a tensor that this version does not know
+        raise ValueError(f"the weights in {path} are of another version of this package: {error}") from error
     return model.eval()
 
 

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -116,6 +117,22 @@ def test_what_the_pages_at_the_back_refer_to_exists():
         assert numbers == list(range(1, len(numbers) + 1)), page.name
 
 
+def test_a_deviation_and_the_section_where_it_matters_name_each_other():
+    text = (BOOK / "deviations.md").read_text()
+    items = dict(re.findall(r"^(\d+)\. (.+)$", text, re.MULTILINE))
+    named = {
+        number: re.findall(r"\d+\.\d+", re.search(r"\(Sections? ([\d., and]+)\)$", item)[1])
+        for number, item in items.items()
+    }
+    naming = {}
+    for path in CHAPTERS:
+        for section in re.split(r"^(?=## )", prose(path), flags=re.MULTILINE):
+            for numbers in re.findall(r"\{doc\}`deviations? ([\d and]+) <deviations>`", section):
+                for number in numbers.split(" and "):
+                    naming.setdefault(number, []).append(re.match(r"## (\d+\.\d+)", section)[1])
+    assert {number: sorted(sections) for number, sections in naming.items()} == {n: sorted(s) for n, s in named.items()}
+
+
 @each_chapter
 def test_teachers_are_told_how_long_each_section_takes(path):
     assert minutes.line(path) in (BOOK / "teachers.md").read_text(), "run python tools/minutes.py"
@@ -148,6 +165,15 @@ def test_the_readme_leads_to_every_chapter():
 
 
 # --- each notebook ---------------------------------------------------------------------------------------------------
+
+
+def test_the_line_that_makes_a_receipt_works():
+    line = re.search(r"^\.venv/bin/python (-c '.+')$", (BOOK / "troubleshooting.md").read_text(), re.MULTILINE)[1]
+    done = subprocess.run(f"{sys.executable} {line}", shell=True, capture_output=True, text=True, check=True)
+    parts = done.stdout.strip().split(" | ")
+    assert parts[1].startswith("python 3")
+    assert f"pixelcnn_edu {pixelcnn_edu.__version__}" in parts
+    assert re.fullmatch(r"seed \d+", parts[-1])
 
 
 @each_notebook

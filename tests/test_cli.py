@@ -172,11 +172,18 @@ def test_sample_and_complete_draw_pictures(recorded, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["evaluate", "RUN", "--data", "mnist"], "name must be \"cifar10\", .* got 'mnist'"),
+        (["evaluate", "RUN", "--data", "mnist"], "name must be one of cifar10, .* got 'mnist'"),
         (["evaluate", "nowhere"], "FileNotFoundError: there are no weights in nowhere"),
         (["sample", "RUN", "--count", "0"], "count must be at least 1"),
         (["sample", "RUN", "--label", "7"], r"labels must be 0\.\.2, got 7\.\.7"),
-        (["sample", "RUN", "--count", "1", "--out", "RUN/no/such/folder.png"], "FileNotFoundError"),
+        (
+            ["sample", "RUN", "--count", "1", "--out", "RUN/no/such/folder.png"],
+            "FileNotFoundError: there is no folder .*such",
+        ),
+        (["complete", "RUN", "--data", "shapes", "--out", "RUN/no/such.png"], "FileNotFoundError: there is no folder .*no"),
+        (["complete", "RUN", "--data", "shapes", "--count", "-1"], "--count must be at least 1, got -1"),
+        (["complete", "RUN", "--data", "shapes", "--rows", "33"], "--rows must be 0 to 32, got 33"),
+        (["evaluate", "RUN", "--data", "shapes", "--images", "0"], "--images must be at least 1, got 0"),
     ],
 )
 def test_what_the_package_refuses_the_command_explains_without_a_traceback(recorded, arguments, words, capsys):
@@ -214,3 +221,19 @@ def test_a_folder_of_images_is_data_too(recorded, tmp_path, capsys):
     assert main(["train", "--data", str(tmp_path / "mine"), *options.split(), str(tmp_path / "run")]) == 0
     monkey.undo()
     assert read_run(tmp_path / "run").config.image_shape == (3, 8, 8)
+
+
+def test_a_folder_does_not_hide_the_data_set_of_its_name(recorded, tmp_path, monkeypatch, capsys):
+    (tmp_path / "shapes" / "test").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", str(recorded.resolve()), "--data", "shapes", "--images", "1", "--device", "cpu"]) == 0
+    assert "on 1 images of shapes" in capsys.readouterr().out
+
+
+def test_parts_of_a_folder_with_other_classes_are_refused(tmp_path, capsys):
+    for place in ("train/ant", "train/bee", "test/bee", "test/cat"):
+        (tmp_path / "mine" / place).mkdir(parents=True)
+        matplotlib.image.imsave(tmp_path / "mine" / place / "one.png", random_bytes(8, 8, 3).numpy())
+    options = "--preset tiny --filters 2 --classes 3 --steps 1 --image-shape 3 8 8 --device cpu --out"
+    assert main(["train", "--data", str(tmp_path / "mine"), *options.split(), str(tmp_path / "run")]) == 1
+    assert "['ant', 'cat'] are in one only" in capsys.readouterr().err

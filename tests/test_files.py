@@ -116,3 +116,28 @@ def test_a_folder_without_images_or_with_a_broken_one_is_named(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"broken\.jpg is no image that can be read"):
         images_from_folder(tmp_path)
+
+
+def test_batches_of_another_size_are_refused(tmp_path):
+    """Those of 64x64 pixels have the names of those of 32x32, and four times their bytes."""
+    folder = tmp_path / "imagenet32"
+    folder.mkdir()
+    np.savez(folder / "val_data.npz", data=random_bytes(2, 3 * 64 * 64).numpy(), labels=[1, 2])
+    with pytest.raises(DataUnavailable, match=r"val_data\.npz holds no images of 32x32 pixels: its shape is \(2, 12288\)"):
+        load_images("imagenet32", "test", tmp_path)
+    assert not list(folder.glob("*.images"))
+
+
+def test_a_picture_is_turned_as_the_camera_was_held(tmp_path):
+    image = random_bytes(3, 8, 8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "held.png", exif=exif)
+    images, _ = images_from_folder(tmp_path, size=8)
+    assert torch.equal(images[0], image.rot90(-1, dims=(1, 2)))
+
+
+def test_a_picture_of_more_than_eight_bits_is_refused(tmp_path):
+    Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match=r"deep\.png has more than 8 bits a channel"):
+        images_from_folder(tmp_path)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import logistic
 from torch.nn import functional as F
 
-from pixelcnn_edu import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture
+from pixelcnn_edu import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture, likelihoods
 from pixelcnn_edu.likelihoods import SubPixels
 from pixelcnn_edu.logistic import log_bin
 
@@ -504,6 +504,24 @@ def test_the_slopes_worked_out_by_hand_are_those_autograd_finds(edge):
     value = log_bin(centred, log_scales, half, torch.full_like(centred, edge))
     torch.testing.assert_close(value, by_autograd[edge].detach())
     torch.testing.assert_close(torch.autograd.grad(value.sum(), (centred, log_scales)), expected)
+
+
+def test_the_slope_is_right_where_a_scale_is_wider_than_a_float_is_long():
+    log_scales = torch.tensor([80.0, 84.5, 90.0, 97.0, 105.0], requires_grad=True)
+    value = log_bin(torch.zeros(5), log_scales, 1 / 255, torch.zeros(5))
+    (slope,) = torch.autograd.grad(value.sum(), log_scales)
+    torch.testing.assert_close(slope, torch.full((5,), -1.0))  # the width of the bin, in scales
+
+
+def test_the_rarest_draws_lie_equally_far_on_both_sides(monkeypatch):
+    """A float32 between 0 and 1 has digits to spare near 0 and none near 1; the logistic's two tails must not differ."""
+    far = []
+    for extreme in (0.0, 1.0):
+        monkeypatch.setattr(torch, "rand", lambda shape, value=extreme, **_: torch.full(shape, value))
+        uniform = likelihoods._uniform(torch.zeros(1), None)
+        far.append(torch.log(uniform) - torch.log1p(-uniform))
+    torch.testing.assert_close(far[0], -far[1])
+    assert 16 < far[1] < 17
 
 
 # --- what to expect -----------------------------------------------------------------------------------------------------

@@ -281,7 +281,7 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole(parts):
     for accumulate in (1, parts):
         torch.manual_seed(0)
         model = PixelCNNpp(tiny()).double()
-        state = pixelcnn_edu.training._State(model, Training(batch_size=8, accumulate=accumulate), torch.device("cpu"))
+        state = pixelcnn_edu.state.TrainingState(model, Training(batch_size=8, accumulate=accumulate), torch.device("cpu"))
         loss = state.gradient(IMAGES[:8], None)
         gradients.append([loss, *(p.grad for p in model.parameters())])
     for whole, in_parts in zip(*gradients):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 
 import matplotlib.image
@@ -16,6 +17,7 @@ from pixelcnn_edu import PixelCNNpp, Training, to_model
 from pixelcnn_edu import runs as runs_module
 from pixelcnn_edu.runs import RunFolder, image_grid, read_run
 
+IMAGES = random_bytes(20, 3, 8, 8)
 LINES = [
     {
         "step": 5,
@@ -39,7 +41,7 @@ def everything_in(folder):
 
 def test_what_is_recorded_can_be_read_back(tmp_path):
     config, training = tiny(classes=2), Training(steps=10, seed=4, betas=(0.9, 0.99))
-    RunFolder(tmp_path / "a" / "b", config, training).save(state(), finished=True)
+    RunFolder(tmp_path / "a" / "b", config, training, IMAGES).save(state(), finished=True)
     run = read_run(str(tmp_path / "a" / "b"))
     assert run.config == config
     assert Training(**run.training) == training
@@ -56,7 +58,7 @@ def test_what_is_recorded_can_be_read_back(tmp_path):
 
 
 def test_a_run_stopped_before_its_first_line_can_be_read(tmp_path):
-    RunFolder(tmp_path, tiny(), Training()).save(state(2, []), finished=False)
+    RunFolder(tmp_path, tiny(), Training(), IMAGES).save(state(2, []), finished=False)
     run = read_run(tmp_path)
     assert all(len(column) == 0 for column in run.metrics.values())
     assert run.environment["finished"] is False
@@ -64,17 +66,17 @@ def test_a_run_stopped_before_its_first_line_can_be_read(tmp_path):
 
 @pytest.mark.parametrize("missing", ["config.json", "metrics.csv", "environment.json", "all"])
 def test_a_missing_file_is_named(tmp_path, missing):
-    RunFolder(tmp_path, tiny(), Training()).save(state(), finished=True)
+    RunFolder(tmp_path, tiny(), Training(), IMAGES).save(state(), finished=True)
     (tmp_path / missing).unlink(missing_ok=True)
     with pytest.raises(FileNotFoundError, match="config.json" if missing == "all" else missing):
         read_run(tmp_path / "nowhere" if missing == "all" else tmp_path)
 
 
 def test_every_difference_to_another_run_is_listed_and_nothing_is_overwritten(tmp_path):
-    RunFolder(tmp_path, tiny(), Training(seed=1)).save(state(), finished=True)
+    RunFolder(tmp_path, tiny(), Training(seed=1), IMAGES).save(state(), finished=True)
     before = everything_in(tmp_path)
     with pytest.raises(ValueError, match="another run") as caught:
-        RunFolder(tmp_path, tiny(filters=5, classes=3), Training(seed=2, learning_rate=0.1))
+        RunFolder(tmp_path, tiny(filters=5, classes=3), Training(seed=2, learning_rate=0.1), IMAGES)
     for difference in (
         "model.filters: 3 there, 5 now",
         "model.classes: 0 there, 3 now",
@@ -88,10 +90,10 @@ def test_every_difference_to_another_run_is_listed_and_nothing_is_overwritten(tm
 
 
 def test_a_longer_run_is_no_other_run_and_keeps_its_start(tmp_path):
-    first = RunFolder(tmp_path, tiny(), Training(steps=10))
+    first = RunFolder(tmp_path, tiny(), Training(steps=10), IMAGES)
     first.environment["started"] = "2020-02-02T20:20:02+00:00"
     first.save(state(), finished=True)
-    second = RunFolder(tmp_path, tiny(), Training(steps=20))
+    second = RunFolder(tmp_path, tiny(), Training(steps=20), IMAGES)
     assert second.checkpoint["step"] == 10
     second.save(state(20), finished=True)
     run = read_run(tmp_path)
@@ -101,18 +103,18 @@ def test_a_longer_run_is_no_other_run_and_keeps_its_start(tmp_path):
 
 def test_a_record_that_came_without_its_checkpoint_is_not_written_over(tmp_path):
     """As in a fresh copy of the book: checkpoints are not kept in git, the records are."""
-    RunFolder(tmp_path, tiny(), Training()).save(state(), finished=True)
+    RunFolder(tmp_path, tiny(), Training(), IMAGES).save(state(), finished=True)
     (tmp_path / "checkpoint.pt").unlink()
     before = everything_in(tmp_path)
     for config in (tiny(), tiny(filters=5)):
         with pytest.raises(ValueError, match="choose another folder"):
-            RunFolder(tmp_path, config, Training())
+            RunFolder(tmp_path, config, Training(), IMAGES)
     assert everything_in(tmp_path) == before
 
 
 def test_a_folder_with_other_things_in_it_may_be_used(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    RunFolder(tmp_path, tiny(), Training()).save(state(), finished=True)
+    RunFolder(tmp_path, tiny(), Training(), IMAGES).save(state(), finished=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -120,14 +122,14 @@ def test_a_folder_with_other_things_in_it_may_be_used(tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, place):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match=r"cannot write to the output folder .*file.*choose another with out="):
-        RunFolder(tmp_path / place, tiny(), Training())
+        RunFolder(tmp_path / place, tiny(), Training(), IMAGES)
     assert (tmp_path / "file").read_text() == "in the way"
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.csv", "environment.json", "checkpoint.pt"])
 def test_a_file_is_never_half_written(tmp_path, monkeypatch, name):
     """The disk fills up while `name` is put in its place: what was there stays, and no scrap is left beside it."""
-    folder = RunFolder(tmp_path, tiny(), Training())
+    folder = RunFolder(tmp_path, tiny(), Training(), IMAGES)
     folder.save(state(), finished=False)
     before = (tmp_path / name).read_bytes()
     replace = runs_module.os.replace
@@ -142,17 +144,17 @@ def test_a_file_is_never_half_written(tmp_path, monkeypatch, name):
     with monkeypatch.context() as patch:
         patch.setattr(runs_module.os, "replace", full)
         with pytest.raises(OSError, match="No space left"):
-            RunFolder(tmp_path, tiny(), Training()).save(state(12, LINES[:1]), finished=True)
+            RunFolder(tmp_path, tiny(), Training(), IMAGES).save(state(12, LINES[:1]), finished=True)
     where = "checkpoint-before.pt" if name == "checkpoint.pt" else name  # it had been moved out of the way
     assert (tmp_path / where).read_bytes() == before
-    assert RunFolder(tmp_path, tiny(), Training(steps=12)).checkpoint["step"] in (10, 12)
+    assert RunFolder(tmp_path, tiny(), Training(steps=12), IMAGES).checkpoint["step"] in (10, 12)
     assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")]
 
 
 def test_weights_carry_their_configuration_and_load_into_the_same_function(tmp_path):
     torch.manual_seed(0)
     model = PixelCNNpp(tiny(classes=2)).to(memory_format=torch.channels_last).eval()
-    RunFolder(tmp_path, model.config, Training()).save_weights(model)
+    RunFolder(tmp_path, model.config, Training(), IMAGES).save_weights(model)
     with safe_open(tmp_path / "weights.safetensors", "pt") as file:
         config = type(model.config)(**json.loads(file.metadata()["config"]))
     assert config == model.config
@@ -184,7 +186,7 @@ def test_the_sheet_has_every_image_in_its_place_with_white_between(count, column
 
 @pytest.mark.parametrize("levels", [8, 256, 300])
 def test_the_sheet_of_samples_shows_the_highest_level_as_white(tmp_path, levels):
-    folder = RunFolder(tmp_path, tiny(levels=levels), Training())
+    folder = RunFolder(tmp_path, tiny(levels=levels), Training(), IMAGES)
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8 if levels <= 256 else torch.int64)
     images[1] = levels - 1
     folder.save_samples(images)
@@ -196,10 +198,31 @@ def test_the_sheet_of_samples_shows_the_highest_level_as_white(tmp_path, levels)
 
 def test_the_commit_is_recorded_where_there_is_one(monkeypatch):
     commit = runs_module._commit()
-    assert commit is None or (len(commit) == 40 and int(commit, 16))
+    assert commit is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", commit)
 
     def no_git(*_, **__):
         raise FileNotFoundError("git")
 
     monkeypatch.setattr(subprocess, "run", no_git)
     assert runs_module._commit() is None
+
+
+def test_weights_may_be_read_by_whoever_may_read_the_rest(tmp_path):
+    model = PixelCNNpp(tiny())
+    folder = RunFolder(tmp_path, model.config, Training(), IMAGES)
+    folder.save_weights(model)
+    assert (tmp_path / "weights.safetensors").stat().st_mode == (tmp_path / "config.json").stat().st_mode
+
+
+def test_the_commit_of_a_checkout_that_is_not_the_packages_is_not_recorded(tmp_path, monkeypatch):
+    installed = tmp_path / "site-packages" / "runs.py"
+    installed.parent.mkdir()
+    installed.write_text("")
+    (tmp_path / "theirs").write_text("")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=-", "-c", "user.email=-"]
+    for command in (["init", "--quiet"], ["add", "theirs"], ["commit", "--quiet", "--message", "-"]):
+        subprocess.run([*git, *command], check=True)
+    monkeypatch.setattr(runs_module, "__file__", str(installed))
+    assert runs_module._commit() is None
+    subprocess.run([*git, "add", "site-packages"], check=True)
+    assert re.fullmatch("[0-9a-f]{40}-dirty", runs_module._commit())

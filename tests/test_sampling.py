@@ -7,7 +7,7 @@ import torch
 from oracles import initialised, random_bytes, tiny
 
 from benchmarks.measure import peak_memory
-from pixelcnn_edu import PixelCNN, PixelCNNpp, complete, sample, to_model
+from pixelcnn_edu import PixelCNN, PixelCNNpp, Training, complete, evaluate, fit, sample, to_model
 from pixelcnn_edu.sampling import trace
 
 
@@ -318,3 +318,38 @@ def test_labels_are_checked_before_anything_is_drawn():
     for labels in (torch.tensor([0, 1]), torch.tensor([0, 1, 5])):
         with pytest.raises(ValueError, match="labels must be"):
             sample(model, 3, labels, progress=False, batch_size=1)
+
+
+@pytest.mark.parametrize("method", ["cached", "naive"])
+def test_between_the_steps_of_a_trace_other_models_train_and_are_tested_as_ever(model, method):
+    other, images = PixelCNNpp(tiny()), random_bytes(4, 3, 8, 8)
+    steps = trace(model, method=method)
+    next(steps)
+    before = evaluate(other, images)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.mul_(1.5)
+    assert evaluate(other, images) != before
+    weights = [p.clone() for p in other.parameters()]
+    fit(other, images, training=Training(steps=1, batch_size=4, init_images=0), device="cpu", progress=False)
+    assert not any(torch.equal(a, b) for a, b in zip(weights, other.parameters(), strict=True))
+    assert torch.backends.cudnn.allow_tf32
+    next(steps)
+
+
+@pytest.mark.parametrize("draw", [
+    lambda model: sample(model, 1, progress=False),
+    lambda model: sample(model, 1, method="naive", progress=False),
+    lambda model: evaluate(model, random_bytes(2, 3, 8, 8)),
+])  # fmt: skip
+def test_a_gpu_would_not_shorten_its_float32_here(model, draw):
+    """cuDNN's TF32 keeps ten bits of a number's fraction, and the two ways to sample would not draw the same images."""
+    seen = []
+    handle = model.down[0].vertical.conv_in.register_forward_pre_hook(
+        lambda *_: seen.append(torch.backends.cudnn.allow_tf32)
+    )
+    draw(model)
+    handle.remove()
+    assert len(seen) > 1 or not seen[0]
+    assert not any(seen[1:])  # before it draws, the cached way takes a look at one pixel of nothing
+    assert torch.backends.cudnn.allow_tf32

@@ -21,9 +21,19 @@ def test_the_contrast_formula_gives_the_known_values():
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
+BOOK_SHEET = (Path(__file__).parent.parent / "book" / "_static" / "book.css").read_text()
+DARK = float(re.search(r"html\[data-theme=.dark.\][^{]*img[^{]*{[^}]*brightness\(([\d.]+)\)", BOOK_SHEET)[1])
+
+
+@pytest.mark.parametrize("brightness", [1, DARK])
 @pytest.mark.parametrize("name", COLORS)
-def test_every_color_can_be_read_on_paper(name):
-    assert contrast(getattr(style, name), style.PAPER) >= 4.5
+def test_every_color_can_be_read_on_paper(name, brightness):
+    """In the dark theme a figure and its paper are dimmed together."""
+    text, paper = (
+        "#" + "".join(f"{round(int(color[i : i + 2], 16) * brightness):02x}" for i in (1, 3, 5))
+        for color in (getattr(style, name), style.PAPER)
+    )
+    assert contrast(text, paper) >= 4.5
 
 
 SHEETS = {file.stem: file.read_text() for file in sorted(Path(widgets.__file__).parent.glob("*.css"))} | {"questions": STYLE}

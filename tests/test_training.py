@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import signal
+import warnings
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 import pixelcnn_edu.training
-from pixelcnn_edu import PixelCNNpp, Training, evaluate, fit, to_model
+from pixelcnn_edu import PixelCNNpp, Training, build, evaluate, fit, to_model
 from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import RunFolder, read_run
 
@@ -91,8 +92,8 @@ STRIKES = {
     "in the network": (PixelCNNpp, "log_prob", 9),
     "before the average": (AveragedModel, "update_parameters", 7),
     "at the last step": (AveragedModel, "update_parameters", 12),
-    "in a test": (pixelcnn_edu.training, "evaluate", 1),
-    "in the last test": (pixelcnn_edu.training, "evaluate", 3),
+    "in a test": (pixelcnn_edu.state, "bits_per_image", 1),
+    "in the last test": (pixelcnn_edu.state, "bits_per_image", 3),
     "in the writing": (RunFolder, "save", 1),
     "in the last writing": (RunFolder, "save", 3),
 }
@@ -147,7 +148,7 @@ def test_ctrl_c_without_a_folder_gives_back_what_there_is(monkeypatch, capsys):
 
 def test_ctrl_c_loses_nothing(tmp_path, monkeypatch):
     straight, _ = run(12, tmp_path / "straight")
-    update = pixelcnn_edu.training._State.update
+    update = pixelcnn_edu.state.TrainingState.update
 
     def interrupted(state, loss):
         if state.step == 7:
@@ -155,7 +156,7 @@ def test_ctrl_c_loses_nothing(tmp_path, monkeypatch):
         update(state, loss)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pixelcnn_edu.training._State, "update", interrupted)
+        patch.setattr(pixelcnn_edu.state.TrainingState, "update", interrupted)
         run(12, tmp_path / "parts")
     assert read_run(tmp_path / "parts").environment["finished"] is False
     continued, _ = run(12, tmp_path / "parts")
@@ -164,13 +165,13 @@ def test_ctrl_c_loses_nothing(tmp_path, monkeypatch):
 
 
 def test_the_average_of_the_weights_has_its_closed_form(monkeypatch):
-    seen, update = [], pixelcnn_edu.training._State.update
+    seen, update = [], pixelcnn_edu.state.TrainingState.update
 
     def watched(state, loss):
         update(state, loss)
         seen.append([p.detach().clone() for p in state.model.parameters()])
 
-    monkeypatch.setattr(pixelcnn_edu.training._State, "update", watched)
+    monkeypatch.setattr(pixelcnn_edu.state.TrainingState, "update", watched)
     averaged, _ = run(6)
     for place, average in enumerate(averaged.parameters()):
         expected = 0.9**5 * seen[0][place] + sum(0.1 * 0.9 ** (5 - k) * seen[k][place] for k in range(1, 6))
@@ -185,13 +186,13 @@ def test_the_record_is_of_the_averaged_weights():
 
 
 def test_the_learning_rate_decays_at_every_step(monkeypatch):
-    rates, update = [], pixelcnn_edu.training._State.update
+    rates, update = [], pixelcnn_edu.state.TrainingState.update
 
     def watched(state, loss):
         update(state, loss)
         rates.append(state.optimizer.param_groups[0]["lr"])
 
-    monkeypatch.setattr(pixelcnn_edu.training._State, "update", watched)
+    monkeypatch.setattr(pixelcnn_edu.state.TrainingState, "update", watched)
     run(3, learning_rate_decay=0.5)
     assert rates == pytest.approx([1e-3, 5e-4, 2.5e-4])
 
@@ -213,7 +214,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_alone(tmp_path):
 def test_a_loss_that_is_no_number_stops_with_its_step(monkeypatch):
     model = PixelCNNpp(tiny())
     monkeypatch.setattr(model, "bits_per_dim", lambda images, labels=None: model.to_params.bias.sum() * math.nan)
-    with pytest.raises(FloatingPointError, match=r"at step 0, on the images .*no checkpoint was written yet"):
+    with pytest.raises(FloatingPointError, match=r"on the images .*, at step 0; no checkpoint was written yet"):
         fit(model, IMAGES, training=Training(steps=1), device="cpu", progress=False)
 
 
@@ -324,9 +325,9 @@ def test_the_record_has_a_line_every_so_often_and_one_at_the_end(tmp_path, steps
 
 
 def test_the_training_number_is_the_mean_since_the_last_line(monkeypatch):
-    losses, update = [], pixelcnn_edu.training._State.update
+    losses, update = [], pixelcnn_edu.state.TrainingState.update
     monkeypatch.setattr(
-        pixelcnn_edu.training._State, "update", lambda state, loss: losses.append(loss.item()) or update(state, loss)
+        pixelcnn_edu.state.TrainingState, "update", lambda state, loss: losses.append(loss) or update(state, loss)
     )
     _, lines = run(7, record_every=3)
     expected = [sum(losses[a:b]) / (b - a) for a, b in [(0, 3), (3, 6), (6, 7)]]
@@ -443,8 +444,8 @@ def test_a_loss_that_explodes_later_keeps_what_was_recorded(tmp_path, monkeypatc
         patch.setattr(PixelCNNpp, "bits_per_dim", explodes)
         with pytest.raises(
             FloatingPointError,
-            match=rf"the loss is {trouble} at step 7, on the images \[\d+, \d+, \d+, \d+\]; "
-            rf"the last good checkpoint is that of step 5 in .*{tmp_path.name}. Lower learning_rate",
+            match=rf"the loss is {trouble} on the images \[\d+, \d+, \d+, \d+\], at step 7; "
+            rf"the last good checkpoint is that of step 5 in .*{tmp_path.name}. Start a new run, with a lower learning",
         ):
             run(10, tmp_path)
     after = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
@@ -489,8 +490,8 @@ def test_what_does_not_fit_together_is_said_before_training_starts(tmp_path):
     model, settings = PixelCNNpp(tiny(classes=3)), Training(steps=2)
     labels = torch.arange(20) % 3
     for words, arguments in {
-        "20 images need as many labels, got 19": {"labels": labels[:19]},
-        "10 test images need as many labels, got 11": {"labels": labels, "test": TEST, "test_labels": labels[:11]},
+        "^images: labels must be 20 integers": {"labels": labels[:19]},
+        "^test images: labels must be 10 integers": {"labels": labels, "test": TEST, "test_labels": labels[:11]},
         "no images to test on": {"labels": labels, "test": TEST[:0], "test_labels": labels[:0]},
     }.items():
         with pytest.raises(ValueError, match=words):
@@ -556,3 +557,120 @@ def test_the_progress_bar_counts_images_and_tells_the_score(capsys):
     assert "16/16" in shown
     assert "image/s" in shown or "s/image" in shown
     assert "bits/dim, test" in shown
+
+
+@pytest.mark.parametrize("changes", [{}, {"classes": 2}, {"whole_pixels": False}])
+def test_in_mixed_precision_pixels_and_parameters_keep_their_digits_and_the_rest_does_not(changes):
+    model = PixelCNNpp(tiny(**changes))
+    labels = torch.tensor([0, 1]) if "classes" in changes else None
+    x, inside = to_model(TEST[:2]), []
+    model.down[-1].horizontal.register_forward_hook(lambda _, inputs, output: inside.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        starts = model.start_vertical(model.padded(x)), model.start_horizontal(model.padded(x))
+        assert model(x, labels).dtype == torch.float32
+    assert inside == [torch.bfloat16]
+    assert torch.equal(starts[0], model.start_vertical(model.padded(x)).bfloat16())
+    assert torch.equal(starts[1], model.start_horizontal(model.padded(x)).bfloat16())
+
+
+def test_the_original_keeps_them_too():
+    original = build(tiny().original())
+    seen = []
+    original.first.register_forward_hook(lambda _, inputs, output: seen.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert original(to_model(TEST[:2])).dtype == torch.float32
+    assert seen == [torch.float32]
+
+
+def test_a_gpu_that_only_imitates_bfloat16_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "T4")
+    check, gpu = pixelcnn_edu.training._warn_of_slow_bfloat16, torch.device("cuda")
+    with pytest.warns(UserWarning, match="T4 has no bfloat16 convolutions of its own.* turn it off"):
+        check(gpu, Training(mixed_precision=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(gpu, Training())
+        check(torch.device("cpu"), Training(mixed_precision=True))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+        check(gpu, Training(mixed_precision=True))
+
+
+LABELS = torch.arange(20) % 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "test", "test_labels", "words"),
+    [
+        (LABELS, TEST, None, "labels .* are needed"),
+        (LABELS, TEST.float(), LABELS[:10], "integers"),
+        (LABELS, TEST[:, :, :4], LABELS[:10], r"built for images \(N, 3, 8, 8\)"),
+        (LABELS, TEST, LABELS[:9], "labels must be 10 integers"),
+        (LABELS, TEST, torch.full((10,), 2), r"labels must be 0\.\.1, got 2\.\.2"),
+        (torch.cat([LABELS[1:], torch.tensor([7])]), TEST, LABELS[:10], r"labels must be 0\.\.1, got 0\.\.7"),
+        (LABELS.tolist(), TEST, LABELS[:10], "must be a tensor .* got list"),
+        (LABELS, TEST, LABELS[:10].numpy(), "must be a tensor .* got ndarray"),
+    ],
+)
+def test_what_would_fail_at_the_first_test_is_said_before_the_first_step(tmp_path, labels, test, test_labels, words):
+    settings = Training(steps=2, batch_size=4)
+    with pytest.raises(ValueError, match=words):
+        fit(PixelCNNpp(tiny(classes=2)), IMAGES, labels, settings, test, test_labels, out=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_go_on_with_other_images(tmp_path):
+    run(5, tmp_path)
+    settings = Training(steps=10, batch_size=4, record_every=5, ema_decay=0.9, test_images=10)
+    for images in (255 - IMAGES, IMAGES[:16]):
+        with pytest.raises(ValueError, match=r"another run .*data\."):
+            fit(PixelCNNpp(tiny(dropout=0.5)), images, training=settings, test=TEST, out=tmp_path, device="cpu")
+
+
+def test_weights_that_are_no_numbers_are_not_recorded(tmp_path, monkeypatch):
+    """The loss is still a number, the gradient is none, and a line is due before the next loss would show it."""
+    update = pixelcnn_edu.state.TrainingState.update
+
+    def spoiled(state, loss):
+        if state.step == 9:
+            next(state.model.parameters()).grad.fill_(math.nan)
+        update(state, loss)
+
+    monkeypatch.setattr(pixelcnn_edu.state.TrainingState, "update", spoiled)
+    with pytest.raises(FloatingPointError, match=r"weights .* at step 10; the last good checkpoint is that of step 5"):
+        run(20, tmp_path)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert saved["step"] == 5
+    assert all(torch.isfinite(tensor).all() for tensor in saved["model"].values())
+
+
+def test_a_test_takes_no_more_images_at_once_than_training_has_room_for(monkeypatch):
+    sizes, forward = [], PixelCNNpp.forward
+    monkeypatch.setattr(PixelCNNpp, "forward", lambda self, x, *rest: sizes.append(len(x)) or forward(self, x, *rest))
+    run(1, batch_size=4, accumulate=2, init_images=0)
+    assert max(sizes) == 4  # twice the part of a batch
+
+
+@pytest.mark.parametrize("moment", ["saving", "sampling"])
+def test_ctrl_c_may_be_pressed_twice_and_after_the_last_step(tmp_path, monkeypatch, moment):
+    def struck(*_, **__):
+        raise KeyboardInterrupt
+
+    if moment == "sampling":
+        monkeypatch.setattr(pixelcnn_edu.training, "sample", struck)
+        averaged, _ = run(5, tmp_path)
+        assert not averaged.training
+        assert read_run(tmp_path).environment["finished"] is True
+    else:
+        save = RunFolder.save
+
+        def struck_again(folder, state, finished):
+            signal.raise_signal(signal.SIGINT)
+            save(folder, state, finished)
+
+        monkeypatch.setattr(pixelcnn_edu.state.TrainingState, "update", struck)
+        monkeypatch.setattr(RunFolder, "save", struck_again)
+        with pytest.raises(KeyboardInterrupt):
+            run(5, tmp_path)
+        assert read_run(tmp_path).environment["finished"] is False
+    assert (tmp_path / "weights.safetensors").exists()

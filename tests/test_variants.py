@@ -247,10 +247,11 @@ def test_float32_is_float64_but_for_a_hundred_thousandth_of_a_bit(config):
 def test_under_autocast_the_network_is_rounded_and_the_likelihood_is_not(likelihood, dtype):
     model = initialised(Config.tiny(image_shape=(3, 8, 8), likelihood=likelihood)).float()
     images = random_bytes(4, 3, 8, 8)
-    x = images.float() / 127.5 - 1
+    x, inside = images.float() / 127.5 - 1, []
+    model.down[-1].register_forward_hook(lambda layer, inputs, outputs: inside.extend(output.dtype for output in outputs))
     with torch.autocast("cpu", dtype):
         params = model(x)
-        assert params.dtype == dtype
+        assert inside == [dtype, dtype]
         torch.manual_seed(0)
         scored = model.likelihood(params).log_prob(images)
     assert scored.dtype == torch.float32

@@ -1,6 +1,7 @@
 """Another implementation's weights, in our model, compute what they computed there; our own come whole or not at all."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -8,8 +9,20 @@ import numpy as np
 import pytest
 import torch
 from oracles import tiny
+from safetensors.torch import save_file
 
-from pixelcnn_edu import Config, DiscretizedLogisticMixture, Training, build, fit, load_images, load_pretrained, weights
+from pixelcnn_edu import (
+    Config,
+    DiscretizedLogisticMixture,
+    PixelCNNpp,
+    Training,
+    build,
+    fit,
+    load_images,
+    load_model,
+    load_pretrained,
+    weights,
+)
 from pixelcnn_edu.runs import read_run
 from pixelcnn_edu.weights import PRETRAINED, load_pclucas14
 from tools import ship
@@ -167,3 +180,11 @@ def test_a_run_is_shipped_whole_or_not_at_all(tmp_path):
     environment.write_text(environment.read_text().replace('"finished": true', '"finished": false'))
     with pytest.raises(ValueError, match="is not finished"):
         ship.ship(run, "mine", root)
+
+
+def test_weights_of_another_version_are_named(tmp_path):
+    model = PixelCNNpp(tiny())
+    for config, words in (({**model.config.to_dict(), "wings": 2}, "wings"), (tiny(filters=4).to_dict(), "size mismatch")):
+        save_file(model.state_dict(), tmp_path / "weights.safetensors", {"config": json.dumps(config)})
+        with pytest.raises(ValueError, match=f"are of another version of this package: (.|\n)*{words}"):
+            load_model(tmp_path)

@@ -35,7 +35,7 @@ from pixelcnn_edu.widgets.ladders import (
 RECORDED = Path(__file__).parent.parent / "book" / "runs" / "ladder"
 NAMES = ["full", "softmax", "no-shortcuts", "sub-pixels", "original", "no-downsampling", "dequantized", "few-images"]
 NAMES += ["few-images-dropout", "no-init", "no-ema", "mixtures-1", "mixtures-2", "mixtures-5", "full-seed-1", "dropout"]
-NAMES += ["classes", "sub-pixels-softmax", "full-seed-2", "another-rung"]
+NAMES += ["classes", "hundred-images", "full-seed-2", "another-rung"]
 
 
 def write_run(folder, seed=0, records=12, finished=True, test=True, **overrides):

@@ -2,11 +2,11 @@
 
 Fixed for all rungs: the width of `Config.small`, 48,000 images (3,000 steps of 16), seed 0, the final test on all 10,000
 test images with averaged weights. The average remembers 500 steps, not the paper's 2,000, which such a short run would not
-outlive. The original PixelCNN is as large in parameters, not in width. What would count against one of the paper's claims:
-a rung without its change that scores as low as the full model, within the spread over the full model's seeds.
+outlive. The original PixelCNN is as large in parameters, not in width. What counts for a claim and what against it:
+`book/runs/README.md`.
 
-    PIXELCNN_EDU_DATA=... python tools/ladder.py book/runs/ladder            # every rung that is missing
-    PIXELCNN_EDU_DATA=... python tools/ladder.py book/runs/ladder full softmax
+    PIXELCNN_EDU_DATA=... python tools/ladder.py my-ladder            # every rung that is missing
+    PIXELCNN_EDU_DATA=... python tools/ladder.py my-ladder full softmax
 
 Stopped at any time, the same command goes on.
 """

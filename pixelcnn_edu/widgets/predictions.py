@@ -129,7 +129,7 @@ def fitted(model, height, width):
         raise ValueError('a "dequantized" likelihood gives densities; this shows the probabilities of levels')
     copied = copy.deepcopy(model)
     copied.config = dataclasses.replace(model.config, image_shape=(3, height, width))
-    return copied.double().cpu().eval()
+    return copied.cpu().double().eval()
 
 
 def bitmap(pixels):
