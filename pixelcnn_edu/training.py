@@ -205,7 +205,7 @@ def _warn_of_slow_bfloat16(device, training):
         warnings.warn(
             f"{torch.cuda.get_device_name(device)} has no bfloat16 convolutions of its own, and mixed_precision may make it "
             "slower; turn it off",
-            stacklevel=3,
+            stacklevel=4,  # where fit was called, which has a decorator
         )
 
 
