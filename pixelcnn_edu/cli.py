@@ -222,14 +222,17 @@ def main(arguments=None):
 
 def _load(name, split, size):
     """A data set by name, or the part `split` of a folder of images, scaled to `size`."""
-    if name in DATA_SETS or not Path(name).is_dir():
-        return load_images(name, split)
-    return images_from_folder(Path(name) / split, size)
+    return images_from_folder(Path(name) / split, size) if _is_folder(name) else load_images(name, split)
+
+
+def _is_folder(data):
+    """Whether `data` is a folder of your own; one with the name of a data set does not hide it."""
+    return data not in DATA_SETS and Path(data).is_dir()
 
 
 def _check_classes(data):
     """Raise ValueError where the parts of a folder have different sub-folders; their places in the alphabet are labels."""
-    if data in DATA_SETS or not Path(data).is_dir():
+    if not _is_folder(data):
         return
     train, test = ({path.name for path in (Path(data) / part).iterdir() if path.is_dir()} for part in ("train", "test"))
     if train != test:

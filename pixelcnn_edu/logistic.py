@@ -51,9 +51,8 @@ class _LogBin(torch.autograd.Function):
 
         if any(ctx.needs_input_grad):
             by_upper, by_lower = upper.neg().sigmoid_(), lower.sigmoid()
-            by_width = (
-                width.reciprocal_().mul_(d).sub_(d).nan_to_num_(nan=1.0, posinf=1.0)
-            )  # d / (exp(d) - 1), 1 where d is 0
+            # d / (exp(d) - 1), 1 where d is 0
+            by_width = width.reciprocal_().mul_(d).sub_(d).nan_to_num_(nan=1.0, posinf=1.0)
             by_log_scale = lower.mul_(by_lower).addcmul_(upper, by_upper, value=-1).addcmul_(by_width, closed, value=-1)
             ctx.save_for_backward(by_upper.sub_(by_lower).mul_(inverse_scale), by_log_scale)
         return value

@@ -93,6 +93,11 @@ class PixelModel(nn.Module):
 
     def check(self, x, labels=None):
         """Raise ValueError unless x and labels fit the model; return the labels as int64 or None."""
+        self.check_images(x)
+        return self.check_labels(labels, len(x), x.device)
+
+    def check_images(self, x):
+        """Raise ValueError unless x is what the network takes: floats (N, C, H, W) in [-1, 1]."""
         if not x.is_floating_point():
             raise ValueError(
                 f"the network takes floats in [-1, 1], got {x.dtype}; use log_prob for bytes, or to_model first"
@@ -104,7 +109,6 @@ class PixelModel(nn.Module):
         if _values_may_be_looked_at() and not (x.detach().abs() <= 1.001).all():  # also false for NaN
             low, high = x.min().item(), x.max().item()
             raise ValueError(f"the network takes floats in [-1, 1], got values from {low:.4g} to {high:.4g}; see to_model")
-        return self.check_labels(labels, len(x), x.device)
 
     def check_labels(self, labels, count, device=None):
         """Raise ValueError unless there are `count` labels, each a class of the model; return them as int64, or None."""

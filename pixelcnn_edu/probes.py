@@ -88,7 +88,6 @@ def _in_batches(model, score, images, labels, batch_size):
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             part_labels = None if labels is None else labels[part].to(device)
-            scores.append(
-                score(images[part].to(device), part_labels).cpu().double()
-            )  # in this order: a Mac's GPU has no float64
+            part_scores = score(images[part].to(device), part_labels)
+            scores.append(part_scores.cpu().double())  # in this order: a Mac's GPU has no float64
     return torch.cat(scores)

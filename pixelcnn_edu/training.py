@@ -181,9 +181,8 @@ def _check(model, images, labels, test, test_labels, training):
             continue
         if their_labels is not None and not torch.is_tensor(their_labels):
             raise ValueError(f"the labels of the {what} must be a tensor (N,), got {type(their_labels).__name__}")
-        first_label = None if their_labels is None else their_labels[:1]
         try:
-            model.check(to_model(some[:1], model.config.levels), first_label)  # the others have its shape and type
+            model.check_images(to_model(some[:1], model.config.levels))  # the others have its shape and type
             model.check_labels(their_labels, len(some))
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from None

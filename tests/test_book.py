@@ -164,9 +164,6 @@ def test_the_readme_leads_to_every_chapter():
     assert all(f"(book/{path.name})" in readme and f"/book/{path.name})" in readme for path in CHAPTERS)
 
 
-# --- each notebook ---------------------------------------------------------------------------------------------------
-
-
 def test_the_line_that_makes_a_receipt_works():
     line = re.search(r"^\.venv/bin/python (-c '.+')$", (BOOK / "troubleshooting.md").read_text(), re.MULTILINE)[1]
     done = subprocess.run(f"{sys.executable} {line}", shell=True, capture_output=True, text=True, check=True)
@@ -174,6 +171,9 @@ def test_the_line_that_makes_a_receipt_works():
     assert parts[1].startswith("python 3")
     assert f"pixelcnn_edu {pixelcnn_edu.__version__}" in parts
     assert re.fullmatch(r"seed \d+", parts[-1])
+
+
+# --- each notebook ---------------------------------------------------------------------------------------------------
 
 
 @each_notebook
