@@ -14,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional
 
 from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import DATA_SETS, load_images
-from pixelcnn_edu.files import images_from_folder
+from pixelcnn_edu.files import class_folders, images_from_folder
 from pixelcnn_edu.models import build
 from pixelcnn_edu.parallel import joined, process_device, rank
 from pixelcnn_edu.probes import bits_per_image
@@ -109,6 +109,8 @@ class Evaluate:
         """Measure and print."""
         model = load_model(self.run).to(process_device(self.device))
         images, labels = _load(self.data, self.split, model.config.image_shape[1])
+        if model.config.classes:
+            _check_classes(self.data)
         images = images[: _at_least_one("images", self.images)]
         labels = labels[: self.images] if model.config.classes and labels is not None else None
         bits = bits_per_image(model, images, labels)
@@ -191,6 +193,8 @@ class Complete:
         known[:rows] = True
         if not model.config.classes or self.label is not None:
             labels = _labels(model, len(images), self.label)
+        else:
+            _check_classes(self.data)
         done = complete(model, images, known, labels, self.seed, temperature=self.temperature)
         write_sheet(self.out, torch.cat([images, done.cpu()]), model.config.levels, columns=len(images))
         print(f"wrote {self.out}")
@@ -232,9 +236,10 @@ def _is_folder(data):
 
 def _check_classes(data):
     """Raise ValueError where the parts of a folder have different sub-folders; their places in the alphabet are labels."""
-    if not _is_folder(data):
+    parts = [Path(data) / part for part in ("train", "test")]
+    if not _is_folder(data) or not all(part.is_dir() for part in parts):  # to measure, one part is enough
         return
-    train, test = ({path.name for path in (Path(data) / part).iterdir() if path.is_dir()} for part in ("train", "test"))
+    train, test = (set(class_folders(part)) for part in parts)
     if train != test:
         raise ValueError(f"train and test in {data} must have the same sub-folders; {sorted(train ^ test)} are in one only")
 
@@ -252,8 +257,10 @@ def _check_place(out):
         raise FileNotFoundError(
             f"there is no folder {out.parent} to write {out.name} to; make it, or name another with --out"
         )
-    if not os.access(out.parent, os.W_OK):
-        raise PermissionError(f"cannot write to the folder {out.parent}; name another with --out")
+    if out.is_dir():
+        raise IsADirectoryError(f"{out} is a folder; name a file in it with --out")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise PermissionError(f"cannot write to {out}; name another place with --out")
 
 
 def _labels(model, count, label):

@@ -4,13 +4,14 @@ import mmap
 import os
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["images_from_folder", "small_imagenet"]
+__all__ = ["class_folders", "images_from_folder", "small_imagenet"]
 
 MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0  # Python names it from 3.13 on
 KINDS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
@@ -20,19 +21,25 @@ def images_from_folder(folder, size=32):
     """Your own images as bytes: uint8 (N, 3, size, size), and labels int64 (N,) or None.
 
     Reads every bmp, jpeg, png and webp below `folder`, in the order of their names; cuts the largest square out of the
-    middle and scales it to `size`. Where all images lie in sub-folders, the sub-folders' places in the alphabet are the
-    labels. Raises FileNotFoundError where there is no image, and ValueError with the name of a file that cannot be read.
+    middle and scales it to `size`. Where all images lie in sub-folders, the places of these in `class_folders` are the
+    labels; hidden folders are left out. Raises FileNotFoundError where there is no image, and ValueError with the name of a
+    file that cannot be read.
     """
     folder = Path(folder).expanduser()
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in KINDS)
-    if not paths:
+    found = {path: path.relative_to(folder).parts for path in sorted(folder.rglob("*")) if path.suffix.lower() in KINDS}
+    found = {path: parts for path, parts in found.items() if not any(part.startswith(".") for part in parts)}
+    if not found:
         raise FileNotFoundError(f"there are no images ({', '.join(KINDS)}) in {folder}")
-    images = torch.from_numpy(np.stack([_read(path, size) for path in paths]))  # (N, 3, size, size)
-    parts = [path.relative_to(folder).parts for path in paths]
-    if any(len(part) == 1 for part in parts):
+    images = torch.from_numpy(np.stack([_read(path, size) for path in found]))  # (N, 3, size, size)
+    if any(len(parts) == 1 for parts in found.values()):
         return images, None
-    names = sorted({part[0] for part in parts})
-    return images, torch.tensor([names.index(part[0]) for part in parts])
+    names = class_folders(folder)
+    return images, torch.tensor([names.index(parts[0]) for parts in found.values()])
+
+
+def class_folders(folder):
+    """The names of a folder's sub-folders in alphabetical order, empty ones too, hidden ones not: a list."""
+    return sorted(path.name for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def small_imagenet(folder, split, size):
@@ -40,21 +47,25 @@ def small_imagenet(folder, split, size):
 
     folder: holds either the batches `train_data_batch_1.npz`, ... and `val_data.npz`, with labels, or the folders of PNG
     `train_32x32` and `valid_32x32` (64x64 alike), without. At the first call they are written as plain bytes beside them,
-    a batch at a time; the images that come back are read from there as they are needed, so they may exceed the memory.
+    a batch at a time, and again when batches have come since; the images that come back are read from there as they are
+    needed, so they may exceed the memory.
     These are two different versions of ImageNet, whose bits/dim cannot be compared.
 
     Raises FileNotFoundError where neither is there, ValueError with the name of a damaged file.
     """
     folder = Path(folder)
     packed, labels = folder / f"{split}_{size}x{size}.images", folder / f"{split}_{size}x{size}.labels.npy"
+    pattern, pictures = ("train_data_batch_*.npz", "train") if split == "train" else ("val_data.npz", "valid")
+    batches = sorted(folder.glob(pattern), key=lambda path: (len(path.name), path.name))  # 2 before 10
+    if packed.exists() and any(path.stat().st_ctime > packed.stat().st_mtime for path in batches):
+        packed.unlink()  # batches have come since
     if not packed.exists():
-        pattern, pictures = ("train_data_batch_*.npz", "train") if split == "train" else ("val_data.npz", "valid")
-        batches = sorted(folder.glob(pattern), key=lambda path: (len(path.name), path.name))  # 2 before 10
         pngs = sorted((folder / f"{pictures}_{size}x{size}").glob("*.png"))
         if batches:
             _write_labels([_from_npz(path, "labels") for path in batches], labels)
             _pack((_pictures(path, size) for path in batches), packed)
         elif pngs:
+            labels.unlink(missing_ok=True)  # of batches that could not be packed
             _pack((_read(path, size, exact=True)[None] for path in pngs), packed)
         else:
             raise FileNotFoundError(
@@ -95,7 +106,7 @@ def _from_npz(path, name):
     try:
         with np.load(path, allow_pickle=False) as file:
             return file[name]
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
         raise ValueError(f"{path} is no batch of small ImageNet that can be read: {error}") from error
 
 

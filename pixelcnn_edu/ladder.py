@@ -40,8 +40,13 @@ def compare(one, other):
 
 
 def spread(scores):
-    """The largest difference in bits/dim that another seed alone makes: over the full model's runs. Chapter 12."""
+    """The largest difference in bits/dim that another seed alone makes: over the full model's runs. Chapter 12.
+
+    Raises ValueError where none of them is there; where only one is, it is 0, which says nothing.
+    """
     means = [scores[name].mean() for name in SEEDS if name in scores]
+    if not means:
+        raise ValueError(f"there is no run of the full model; one of {', '.join(SEEDS)} is needed")
     return float(max(means) - min(means))
 
 
@@ -49,8 +54,10 @@ def verdict(difference, standard_error, spread):
     """Whether a change helps: "holds", "fails" or "open", by the rule of `book/runs/README.md`.
 
     difference: what it costs in bits/dim to leave the change out. It counts where it is larger than the spread over seeds
-    and than two standard errors. Chapter 12.
+    and than two standard errors. Raises ValueError for what is no number. Chapter 12.
     """
+    if math.isnan(difference + standard_error + spread):
+        raise ValueError(f"difference, error and spread must be numbers, got {difference}, {standard_error} and {spread}")
     if abs(difference) <= max(spread, 2 * standard_error):
         return "open"
     return "holds" if difference > 0 else "fails"

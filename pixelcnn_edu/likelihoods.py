@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pixelcnn_edu.data import level_type
 from pixelcnn_edu.logistic import log_bin
 
-__all__ = ["Categorical", "DequantizedLogisticMixture", "DiscretizedLogisticMixture", "SubPixels"]
+__all__ = ["Categorical", "DequantizedLogisticMixture", "DiscretizedLogisticMixture", "SubPixels", "check_temperature"]
 
 MINIMUM_LOG_SCALE = -7.0  # exp(-7) of the range -1..1 is 0.12 grey levels: narrower than any bin
 
@@ -126,8 +126,10 @@ class DiscretizedLogisticMixture:
     def tempered(self, temperature):
         """The same mixture with the logits of its weights divided by a temperature and its scales multiplied by it.
 
-        Below 1 it is sharper, at 1 itself; towards 0 only the heaviest component's means are left.
+        Below 1 it is sharper, at 1 itself; towards 0 only the heaviest component's means are left. Raises ValueError for a
+        temperature that is not above 0, or not finite.
         """
+        check_temperature(temperature)
         tempered = copy.copy(self)
         tempered.logits = self.logits / temperature
         tempered.log_scales = self.log_scales + math.log(temperature)
@@ -259,7 +261,11 @@ class Categorical:
         return values
 
     def tempered(self, temperature):
-        """The same softmax with all its logits divided by a temperature: sharper below 1, at 1 itself, flatter above."""
+        """The same softmax with all its logits divided by a temperature: sharper below 1, at 1 itself, flatter above.
+
+        Raises ValueError for a temperature that is not above 0, or not finite.
+        """
+        check_temperature(temperature)
         ties = None if self.coefficients is None else self.coefficients / temperature
         return Categorical(self.logits / temperature, ties)
 
@@ -323,6 +329,12 @@ class SubPixels:
 
     def _join(self, values):
         return values.reshape(-1, self.channels, *values.shape[2:])  # (N * C, 1, H, W) -> (N, C, H, W)
+
+
+def check_temperature(temperature):
+    """Raise ValueError unless the temperature is above 0 and finite."""
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be above 0 and finite, got {temperature}")
 
 
 def _check(images, shape, levels):

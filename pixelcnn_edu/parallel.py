@@ -25,11 +25,14 @@ def joined(device):
 def process_device(name="auto"):
     """The device of this process: "auto" is the GPU of its own where there is one, else the CPU.
 
-    Raises ValueError where a GPU is asked for and there is none.
+    Raises ValueError for what is no device, and where a GPU is asked for and there is none.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:1 or the like, got {name!r}") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise ValueError(f"there is no GPU here that PyTorch {torch.__version__} can use; leave device at auto")

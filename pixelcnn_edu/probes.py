@@ -8,7 +8,7 @@ import torch
 from pixelcnn_edu.blocks import in_mode, seeded, whole_float32
 from pixelcnn_edu.models import PixelCNNpp
 
-__all__ = ["bits_per_image", "bits_per_pixel", "blind_spot", "receptive_field"]
+__all__ = ["bits_per_image", "bits_per_pixel", "blind_spot", "receptive_field", "shape_of"]
 
 DIRECTIONS = 8  # random directions in the output, each one backward pass
 
@@ -21,9 +21,10 @@ def receptive_field(model, row, column, stream=None, image_shape=None):
     `image_shape` (C, H, W) is needed where it has no `config`. For a PixelCNNpp, `stream` "vertical" or "horizontal" asks
     for that stream's last features instead of the output. Leaves the model as it was.
 
-    Raises ValueError for a pixel outside the image and for an unknown stream. Derived in chapter 2.
+    Raises ValueError for a pixel outside the image, for an unknown stream, and where the image's shape is not known.
+    Derived in chapter 2.
     """
-    channels, height, width = image_shape or model.config.image_shape
+    channels, height, width = image_shape or shape_of(model)
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"pixel ({row}, {column}) lies outside the {height} x {width} image")
     if stream is not None and not (stream in ("vertical", "horizontal") and isinstance(model, PixelCNNpp)):
@@ -37,6 +38,13 @@ def receptive_field(model, row, column, stream=None, image_shape=None):
         directions = torch.randn(DIRECTIONS, len(output), dtype=torch.float64, generator=generator)
         gradients = [torch.autograd.grad(output, x, d, retain_graph=True)[0][0] for d in directions]  # each (C, H, W)
     return torch.stack(gradients).square().mean(dim=0).sum(dim=0).sqrt()  # (H, W)
+
+
+def shape_of(model):
+    """The shape (C, H, W) of a model's images. Raises ValueError where it does not say."""
+    if not hasattr(model, "config"):
+        raise ValueError(f"a {type(model).__name__} has no config; say image_shape=(C, H, W)")
+    return model.config.image_shape
 
 
 def blind_spot(field, row, column):

@@ -141,7 +141,7 @@ class RunFolder:
                 content(scratch)
             else:
                 scratch.write_text(content)
-            with scratch.open("rb") as file:  # on the disk before it counts, for a power cut
+            with scratch.open("r+b") as file:  # on the disk before it counts, for a power cut; Windows asks for the +
                 os.fsync(file.fileno())
             if keep_as and target.exists():
                 os.replace(target, self.path / keep_as)
@@ -197,8 +197,12 @@ def _report(writer, line):
 
 
 def image_grid(images, columns=None, gap=1):
-    """Lay images uint8 (N, C, H, W) out in rows with white lines between: an array (height, width, 3) for `imshow`."""
-    count, _, height, width = images.shape
+    """Lay images uint8 (N, C, H, W) out in rows with white lines between: an array (height, width, 3) for `imshow`.
+
+    One channel is shown in grey, and of two the first; of more than three, the first three.
+    """
+    count, channels, height, width = images.shape
+    images = images[:, :3] if channels >= 3 else images[:, :1]  # (N, 3 or 1, H, W)
     columns = columns or min(8, count)
     rows = -(-count // columns)
     grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from pixelcnn_edu.blocks import in_mode, whole_float32
 from pixelcnn_edu.cached import one_pixel_at_a_time
 from pixelcnn_edu.data import level_type, to_model
+from pixelcnn_edu.likelihoods import check_temperature
 from pixelcnn_edu.models import PixelCNNpp
 
 __all__ = ["Step", "complete", "sample", "trace"]
@@ -37,7 +38,7 @@ def sample(model, count, labels=None, seed=0, method="cached", temperature=1.0, 
 
 
 def complete(model, images, known, labels=None, seed=0, method="cached", temperature=1.0, progress=True, batch_size=64):
-    """Keep the known pixels of images (N, C, H, W) and draw the others in raster order: integers of the same shape.
+    """Keep the known pixels of images (N, C, H, W) and draw the others in raster order: integers of that shape, as `sample`.
 
     known: bool (H, W), or (N, H, W), true where a pixel is to be kept; it comes back bit for bit. A pixel is drawn given all
     those before it, known or drawn, and none after it: only what lies below everything known is drawn given all that is
@@ -51,7 +52,8 @@ def complete(model, images, known, labels=None, seed=0, method="cached", tempera
     shape = model.config.image_shape[1:]
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    images, known = images.clone().to(device), known.to(device).expand(len(images), *shape)
+    images = images.clone().to(device, level_type(model.config.levels))  # a type that holds whatever is drawn
+    known = known.to(device).expand(len(images), *shape)
     labels = model.check(torch.zeros(1, device=device).expand(len(images), *model.config.image_shape), labels)
     pixels = math.ceil(len(images) / batch_size) * math.prod(shape)
     # The normalised weights are the same for every pixel.
@@ -162,8 +164,7 @@ def _check(model, images, known, method, temperature, batch_size):
         raise ValueError(f"known must be bool, {expected}; got {known.dtype} {tuple(known.shape)}")
     if method not in ("cached", "naive"):
         raise ValueError(f'method must be "cached" or "naive", got {method!r}')
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be above 0 and finite, got {temperature}")
+    check_temperature(temperature)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     order = known.flatten(-2).to(torch.int8)  # (H * W,), or (N, H * W)

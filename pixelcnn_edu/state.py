@@ -76,8 +76,9 @@ class TrainingState:
                 if not _is_out_of_memory(error):
                     raise
                 continue
-            parts = -(-len(images) // size)
-            return f"{too_large}, {size} do: set accumulate={parts} to keep the batch, or batch_size={size * world_size()}"
+            parts = next(parts for parts in range(-(-len(images) // size), len(images) + 1) if len(images) % parts == 0)
+            smaller = f"batch_size={size * world_size()}" + (" and accumulate=1" if self.training.accumulate > 1 else "")
+            return f"{too_large}, {size} do: set accumulate={parts} to keep the batch, or {smaller}"
         return f"{too_large}, and neither does a single one: take a smaller model"
 
     def update(self, loss):

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from pixelcnn_edu.blocks import data_dependent_init, seeded
 from pixelcnn_edu.data import to_model
 from pixelcnn_edu.interrupts import interrupts_wait, sigterm_is_ctrl_c
-from pixelcnn_edu.parallel import rank, world_size
+from pixelcnn_edu.parallel import process_device, rank, world_size
 from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import RunFolder
 from pixelcnn_edu.sampling import sample
@@ -66,6 +66,8 @@ class Training:
         for name, least in {**dict.fromkeys(at_least_one, 1), "init_images": 0}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if abs(self.seed) >= 2**40:  # a step's own seed, a million times as large, must fit into 64 bits
+            raise ValueError(f"seed must lie between -2**40 and 2**40, got {self.seed}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
         for name in ("learning_rate_decay", "ema_decay"):
@@ -92,16 +94,17 @@ def fit(
     seen, bits/dim on the training batches since the last line, and, where there are test images, bits/dim of the averaged
     weights on them. With `out`, a folder, the run is recorded there (see `runs`), and a folder that holds a checkpoint of
     the same run is continued as if it had never stopped. Ctrl-C or a polite kill (SIGTERM) ends training early and loses
-    nothing; the record says that the run is not finished. `device` is "cuda" where there is a GPU, else "cpu"; `training`
+    nothing; the record says that the run is not finished. `device` is a GPU where there is one, else "cpu"; `training`
     defaults to `Training()`. Under `torchrun` (see `parallel`) every process takes its part of each batch, and the first
     alone writes. `tensorboard` writes the record for that program too.
 
-    Raises ValueError where images are missing or do not match their labels and for a folder with another run, OSError where
+    Raises ValueError where images are missing or do not match their labels, for a folder with another run and for a device
+    that is not there, OSError where
     the folder cannot be written or has no room, FloatingPointError where the loss is no longer a number, and MemoryError,
     with the batch that would fit, where memory does not suffice. Explained in chapter 10.
     """
     training = training or Training()
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = process_device(device or "auto")
     _check(model, images, labels, test, test_labels, training)
     _warn_of_slow_bfloat16(device, training)
     folder = RunFolder(out, model.config, training, images, tensorboard) if out else None

@@ -181,6 +181,8 @@ def test_sample_and_complete_draw_pictures(recorded, tmp_path):
             "FileNotFoundError: there is no folder .*such",
         ),
         (["complete", "RUN", "--data", "shapes", "--out", "RUN/no/such.png"], "FileNotFoundError: there is no folder .*no"),
+        (["sample", "RUN", "--count", "1", "--out", "RUN"], "IsADirectoryError: .* is a folder; name a file in it"),
+        (["sample", "RUN", "--device", "gpu"], "ValueError: device must be auto, cpu, .* got 'gpu'"),
         (["complete", "RUN", "--data", "shapes", "--count", "-1"], "--count must be at least 1, got -1"),
         (["complete", "RUN", "--data", "shapes", "--rows", "33"], "--rows must be 0 to 32, got 33"),
         (["evaluate", "RUN", "--data", "shapes", "--images", "0"], "--images must be at least 1, got 0"),
@@ -230,10 +232,13 @@ def test_a_folder_does_not_hide_the_data_set_of_its_name(recorded, tmp_path, mon
     assert "on 1 images of shapes" in capsys.readouterr().out
 
 
-def test_parts_of_a_folder_with_other_classes_are_refused(tmp_path, capsys):
+def test_parts_of_a_folder_with_other_classes_are_refused(recorded, tmp_path, capsys):
     for place in ("train/ant", "train/bee", "test/bee", "test/cat"):
         (tmp_path / "mine" / place).mkdir(parents=True)
         matplotlib.image.imsave(tmp_path / "mine" / place / "one.png", random_bytes(8, 8, 3).numpy())
     options = "--preset tiny --filters 2 --classes 3 --steps 1 --image-shape 3 8 8 --device cpu --out"
     assert main(["train", "--data", str(tmp_path / "mine"), *options.split(), str(tmp_path / "run")]) == 1
     assert "['ant', 'cat'] are in one only" in capsys.readouterr().err
+    for command in ("evaluate", "complete"):
+        assert main([command, str(recorded), "--data", str(tmp_path / "mine"), "--device", "cpu"]) == 1
+        assert "['ant', 'cat'] are in one only" in capsys.readouterr().err

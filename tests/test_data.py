@@ -56,6 +56,8 @@ def test_float_images_are_refused_because_their_range_is_a_guess():
         to_model(torch.tensor([True]))
     with pytest.raises(ValueError, match=r"torch\.float32"):
         to_model(torch.zeros(0))
+    with pytest.raises(ValueError, match=r"in 0\.\.7, .*multiply by 7 and .* to_bytes\(images, 8\)"):
+        to_model(torch.rand(3), levels=8)
 
 
 @pytest.mark.parametrize(

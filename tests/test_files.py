@@ -141,3 +141,48 @@ def test_a_picture_of_more_than_eight_bits_is_refused(tmp_path):
     Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(ValueError, match=r"deep\.png has more than 8 bits a channel"):
         images_from_folder(tmp_path)
+
+
+def test_batches_that_come_later_are_taken_in(tmp_path):
+    folder = tmp_path / "imagenet32"
+    batches(folder, [2])
+    assert len(load_images("imagenet32", "train", tmp_path)[0]) == 2
+    (folder / "train_32x32.images").touch()
+    expected, labels = batches(folder, [2, 3])
+    images, their_labels = load_images("imagenet32", "train", tmp_path)
+    assert torch.equal(images, expected)
+    assert torch.equal(their_labels, labels)
+
+
+def test_batches_that_could_not_be_packed_leave_no_labels_for_pictures(tmp_path):
+    folder = tmp_path / "imagenet32"
+    batches(folder, [2], size=64)
+    with pytest.raises(DataUnavailable, match="no images of 32x32"):
+        load_images("imagenet32", "train", tmp_path)
+    (folder / "train_data_batch_1.npz").unlink()
+    save(folder / "train_32x32" / "1.png", random_bytes(3, 32, 32))
+    images, labels = load_images("imagenet32", "train", tmp_path)
+    assert len(images) == 1
+    assert labels is None
+
+
+def test_a_batch_with_a_damaged_stream_is_named(tmp_path):
+    folder = tmp_path / "imagenet32"
+    folder.mkdir()
+    batch = folder / "val_data.npz"
+    np.savez_compressed(batch, data=np.zeros((200, 3 * 32 * 32), np.uint8), labels=np.ones(200, np.int64))
+    content = bytearray(batch.read_bytes())
+    content[60:90] = b"\xff" * 30  # within the compressed images
+    batch.write_bytes(content)
+    with pytest.raises(DataUnavailable, match=r"val_data\.npz is no batch"):
+        load_images("imagenet32", "test", tmp_path)
+
+
+def test_an_empty_class_keeps_its_place_and_a_hidden_folder_has_none(tmp_path):
+    for name in ("ant", "bee", ".thumbs"):
+        (tmp_path / name).mkdir()
+    for name in ("bee", ".thumbs"):
+        save(tmp_path / name / "1.png", random_bytes(3, 8, 8))
+    images, labels = images_from_folder(tmp_path, 8)
+    assert len(images) == 1
+    assert labels.tolist() == [1]

@@ -9,10 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import tiny
 from scipy.stats import logistic
 from torch.nn import functional as F
 
-from pixelcnn_edu import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture, likelihoods
+from pixelcnn_edu import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture, build, likelihoods
 from pixelcnn_edu.likelihoods import SubPixels
 from pixelcnn_edu.logistic import log_bin
 
@@ -698,3 +699,11 @@ def test_the_bound_is_drawn_from_the_generator_and_channels_add_up():
     each = mixture.log_prob(images, per_channel=True, generator=seeded_generator(1))
     torch.testing.assert_close(each.sum(dim=1), first)
     assert torch.equal(mixture.sample(seeded_generator(5)), random_mixture(levels=8, size=3).sample(seeded_generator(5)))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("likelihood", ["mixture", "softmax"])
+def test_a_temperature_that_is_none_is_refused(likelihood, temperature):
+    distribution = build(tiny(likelihood=likelihood)).distribution(torch.zeros(1, 3, 8, 8))
+    with pytest.raises(ValueError, match=f"temperature must be above 0 and finite, got {temperature}"):
+        distribution.tempered(temperature)

@@ -168,3 +168,8 @@ def test_questions_without_an_answer_are_refused():
         receptive_field(model, 8, 0)
     with pytest.raises(ValueError, match="stream"):
         receptive_field(model, 0, 0, stream="sideways")
+
+
+def test_a_module_that_does_not_say_its_images_shape_is_named():
+    with pytest.raises(ValueError, match=r"a Conv2d has no config; say image_shape=\(C, H, W\)"):
+        receptive_field(torch.nn.Conv2d(1, 1, 1), 0, 0)

@@ -15,6 +15,7 @@ from oracles import random_bytes, tiny
 import pixelcnn_edu.training
 from pixelcnn_edu import PixelCNNpp, Training, fit
 from pixelcnn_edu.runs import CHECKPOINTS, read_run
+from pixelcnn_edu.state import TrainingState
 
 IMAGES = random_bytes(20, 3, 8, 8)
 FILES = ("checkpoint.pt", "weights.safetensors", "samples.png", "config.json")
@@ -259,6 +260,13 @@ def test_out_of_memory_names_the_largest_batch_that_fits(monkeypatch, error, mos
     with pytest.raises(MemoryError, match=words):
         fit(PixelCNNpp(tiny()), IMAGES, training=Training(steps=1, batch_size=16), device="cpu", progress=False)
     if most:
+        for size, accumulate, advice in (
+            (14, 1, "accumulate=7 .* batch_size=3$"),
+            (12, 2, "accumulate=4 .* batch_size=3 and ac"),
+        ):
+            state = TrainingState(PixelCNNpp(tiny()), Training(batch_size=size, accumulate=accumulate), torch.device("cpu"))
+            with pytest.raises(MemoryError, match=advice):
+                state.gradient(IMAGES[:1].expand(size, -1, -1, -1), None)
         settings = Training(steps=1, batch_size=16, accumulate=4)
         fit(PixelCNNpp(tiny()), IMAGES, training=settings, device="cpu", progress=False)
 

@@ -166,7 +166,8 @@ def test_weights_carry_their_configuration_and_load_into_the_same_function(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("count", "columns", "gap", "channels"), [(1, None, 1, 3), (5, 3, 1, 3), (9, None, 2, 1), (8, 8, 0, 3)]
+    ("count", "columns", "gap", "channels"),
+    [(1, None, 1, 3), (5, 3, 1, 3), (9, None, 2, 1), (8, 8, 0, 3), (2, None, 1, 2), (2, None, 1, 4)],
 )
 def test_the_sheet_has_every_image_in_its_place_with_white_between(count, columns, gap, channels):
     images = random_bytes(count, channels, 4, 5) // 2  # no white in them
@@ -179,7 +180,7 @@ def test_the_sheet_has_every_image_in_its_place_with_white_between(count, column
             for i in range(4):
                 for j in range(5):
                     row, column = (n // columns) * (4 + gap) + i, (n % columns) * (5 + gap) + j
-                    expected[row, column, c] = images[n, min(c, channels - 1), i, j]
+                    expected[row, column, c] = images[n, c if channels >= 3 else 0, i, j]
     assert grid.dtype == np.uint8
     assert (grid == expected).all()
 

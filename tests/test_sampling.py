@@ -353,3 +353,14 @@ def test_a_gpu_would_not_shorten_its_float32_here(model, draw):
     assert len(seen) > 1 or not seen[0]
     assert not any(seen[1:])  # before it draws, the cached way takes a look at one pixel of nothing
     assert torch.backends.cudnn.allow_tf32
+
+
+def test_a_completion_has_a_type_that_holds_whatever_is_drawn():
+    model = PixelCNNpp(tiny(levels=1000))
+    known = torch.zeros(8, 8, dtype=torch.bool)
+    wide, narrow = (
+        complete(model, torch.zeros(1, 3, 8, 8, dtype=kind), known, progress=False) for kind in (torch.int64, torch.uint8)
+    )
+    assert wide.dtype == narrow.dtype == torch.int64
+    assert torch.equal(wide, narrow)
+    assert wide.max() > 255

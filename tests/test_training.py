@@ -511,6 +511,7 @@ def test_what_does_not_fit_together_is_said_before_training_starts(tmp_path):
         ("init_images", -1),
         ("record_every", 0),
         ("test_images", 0),
+        ("seed", 2**40),
     ],
 )
 def test_settings_that_make_no_training_are_refused(name, value):

@@ -206,3 +206,11 @@ def test_a_finger_chooses(browser, tmp_path, shown):
 def test_the_page_fits_a_phone_and_a_finger(page):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert all(box.bounding_box()["height"] >= 24 for box in page.locator("label, button").all())
+
+
+@pytest.mark.parametrize(("levels", "kind"), [(8, torch.uint8), (1000, torch.int64)])
+def test_the_highest_of_any_number_of_levels_is_white(levels, kind):
+    image = torch.full((3, 8, 8), levels - 1, dtype=kind)
+    address = costs(build(tiny(levels=levels)), image).predictions.address
+    with Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))) as bitmap:
+        assert bitmap.getextrema() == ((255, 255),) * 3

@@ -12,6 +12,7 @@ import torch
 from pixelcnn_edu.data import load_images, to_model
 from pixelcnn_edu.probes import bits_per_pixel
 from pixelcnn_edu.weights import load_pretrained
+from pixelcnn_edu.widgets.faces import TwoFaces
 from pixelcnn_edu.widgets.predictions import (
     Predictions,
     at,
@@ -31,7 +32,7 @@ __all__ = ["BitsHeatMap"]
 MAPS = ["sum", "r", "g given r", "b given r, g"]
 
 
-class BitsHeatMap(ipywidgets.VBox):
+class BitsHeatMap(TwoFaces):
     """What does each pixel of an image cost, and what had the network expected there?
 
     In a live kernel these are sliders and pictures; in a stored page, HTML and a short script with the same numbers inside.
@@ -53,11 +54,8 @@ class BitsHeatMap(ipywidgets.VBox):
         super().__init__([self.shown, self.row, self.column, self.view])
         self._redraw()
 
-    def __repr__(self):
-        return "BitsHeatMap: run this cell, or open the built page, to move it"
-
-    def _repr_mimebundle_(self, **options):  # ipywidgets 8; version 7 shows the live face alone
-        return {**super()._repr_mimebundle_(**options), "text/plain": repr(self), "text/html": static_html(self._costs)}
+    def _page(self):
+        return static_html(self._costs)
 
     def _redraw(self, change=None):
         drawing = draw(self._costs, self.row.value, self.column.value, MAPS.index(self.shown.value))
@@ -140,7 +138,7 @@ def draw(costs, row, column, shown):
     """All that changes, as HTML; the page's script changes only attributes, path data and text."""
     height, width = costs.bits.shape[1:]
     keys = "The arrow keys move to another pixel; the words below say what it costs."
-    image, heat = bitmap(costs.predictions.image), bitmap(costs.colors(shown))
+    image, heat = costs.predictions.address, bitmap(costs.colors(shown))
     return (
         f'<div class="pred-pictures" style="{at(row, column, height, width)}">'
         f"{picture(image, f'The image. {keys}')}{picture(heat, f'The bits as a map. {keys}')}</div>"

@@ -8,6 +8,7 @@ from pathlib import Path
 import ipywidgets
 
 from pixelcnn_edu import style
+from pixelcnn_edu.widgets.faces import TwoFaces
 from pixelcnn_edu.widgets.ladders import (
     AXES,
     HEIGHT,
@@ -34,7 +35,7 @@ DASHES = ["none", "8 3", "2.5 2.5", "9 3 2.5 3"]  # 5 colours and 4 dashes go ro
 CHOICES = {"measure": ("bits/dim on", MEASURES), "axis": ("against", AXES), "range": ("vertical axis", RANGES)}
 
 
-class LadderExplorer(ipywidgets.VBox):
+class LadderExplorer(TwoFaces):
     """How fast and how far does each rung of the ladder of ablations come, and by how much does it miss the full model?
 
     In a live kernel these are boxes to tick and a slider; in a stored page, HTML and a short script with the same numbers.
@@ -65,11 +66,8 @@ class LadderExplorer(ipywidgets.VBox):
         super().__init__([*(ipywidgets.HBox(row, layout=wrap) for row in rows), self.view])
         self._choose()
 
-    def __repr__(self):
-        return "LadderExplorer: run this cell, or open the built page, to move it"
-
-    def _repr_mimebundle_(self, **options):  # ipywidgets 8; version 7 shows the live face alone
-        return {**super()._repr_mimebundle_(**options), "text/plain": repr(self), "text/html": static_html(self._curves)}
+    def _page(self):
+        return static_html(self._curves)
 
     def _show(self, value):
         for box in self.shown:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ipywidgets
 
+from pixelcnn_edu.widgets.faces import TwoFaces
 from pixelcnn_edu.widgets.mixture_picture import FRAME, draw, legend
 from pixelcnn_edu.widgets.mixtures import LEVELS, fixed, grey_levels, sentence
 
@@ -16,7 +17,7 @@ START = ((90, -2.2, 60), (230, -2.5, 40), (160, -7, 20))  # mean in grey levels,
 LIMITS = {"mean": (-20, 275, 0.5), "log-scale": (-7, 0, 0.1), "weight": (1, 100, 1)}  # lowest, highest, step
 
 
-class MixturePlayground(ipywidgets.VBox):
+class MixturePlayground(TwoFaces):
     """What probability does a mixture of logistics give to each level, and what does the level cost in bits?
 
     In a live kernel these are sliders and a picture; in a stored page, HTML and a short script with the same formulas.
@@ -42,11 +43,8 @@ class MixturePlayground(ipywidgets.VBox):
         super().__init__([self.count, self.chosen, self.box, self.level, self.log_view, self.view])
         self._redraw()
 
-    def __repr__(self):
-        return "MixturePlayground: run this cell, or open the built page, to move it"
-
-    def _repr_mimebundle_(self, **options):  # ipywidgets 8; version 7 shows the live face alone
-        return {**super()._repr_mimebundle_(**options), "text/plain": repr(self), "text/html": static_html(*self._start)}
+    def _page(self):
+        return static_html(*self._start)
 
     def _recount(self, change):
         self.chosen.options = range(1, self.count.value + 1)

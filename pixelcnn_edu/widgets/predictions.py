@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pixelcnn_edu.data import to_bytes, to_model
+
 __all__ = ["LARGEST", "Predictions", "fitted", "level_probabilities", "predictions"]
 
 HERE = Path(__file__).parent
@@ -41,6 +43,11 @@ class Predictions:
     def values(self):
         """The levels of each pixel, int64 (H * W, 3)."""
         return self.image.flatten(1).T.long().numpy()
+
+    @property
+    def address(self):
+        """The image as a `bitmap`, in as many shades as bytes have."""
+        return bitmap(to_bytes(to_model(self.image, self.levels)))
 
     def data(self):
         """All of it as what JSON can hold, for the page's script."""

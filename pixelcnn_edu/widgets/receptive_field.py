@@ -7,7 +7,8 @@ import ipywidgets
 import matplotlib
 import numpy as np
 
-from pixelcnn_edu.probes import receptive_field
+from pixelcnn_edu.probes import receptive_field, shape_of
+from pixelcnn_edu.widgets.faces import TwoFaces
 from pixelcnn_edu.widgets.fields import DEPTHS, LEVELS, NETWORKS, SIZE, fields, own_colors, pack, strength_levels
 
 __all__ = ["ReceptiveFieldExplorer"]
@@ -22,7 +23,7 @@ ORDERS = ("whole pixels", "sub-pixels: red", "sub-pixels: green", "sub-pixels: b
 COLORS = ("red", "green", "blue")
 
 
-class ReceptiveFieldExplorer(ipywidgets.VBox):
+class ReceptiveFieldExplorer(TwoFaces):
     """Which earlier pixels does an output pixel depend on, and how strongly?
 
     Two networks can be compared side by side, depth can be played, and the order of sub-pixels adds what an output of one
@@ -34,7 +35,7 @@ class ReceptiveFieldExplorer(ipywidgets.VBox):
 
     def __init__(self, model=None, image_shape=None):
         self._model = model
-        self._shape = (image_shape or model.config.image_shape) if model is not None else None
+        self._shape = (image_shape or shape_of(model)) if model is not None else None
         names = [*NETWORKS] + (["your model"] if model is not None else [])
         if model is not None:
             height, width = self._shape[1:]
@@ -54,11 +55,8 @@ class ReceptiveFieldExplorer(ipywidgets.VBox):
         super().__init__([self.network, self.second, self.order, depth, self.row, self.column, self.view])
         self._redraw()
 
-    def __repr__(self):
-        return "ReceptiveFieldExplorer: run this cell, or open the built page, to move it"
-
-    def _repr_mimebundle_(self, **options):  # ipywidgets 8; version 7 shows the live face alone
-        return {**super()._repr_mimebundle_(**options), "text/plain": repr(self), "text/html": static_html()}
+    def _page(self):
+        return static_html()
 
     def _own_field(self, row, column):
         try:

@@ -11,10 +11,10 @@ from pixelcnn_edu.data import to_model
 from pixelcnn_edu.models import PixelCNNpp
 from pixelcnn_edu.sampling import trace
 from pixelcnn_edu.weights import load_pretrained
+from pixelcnn_edu.widgets.faces import TwoFaces
 from pixelcnn_edu.widgets.predictions import (
     Predictions,
     at,
-    bitmap,
     fitted,
     level_probabilities,
     picture,
@@ -31,7 +31,7 @@ SIZE, SEED, TEMPERATURE = 16, 1, 0.9  # of the image that is shown where no mode
 SAME = 1e-6  # probabilities that differ by less are the same but for rounding
 
 
-class SamplingTheatre(ipywidgets.VBox):
+class SamplingTheatre(TwoFaces):
     """How is an image drawn, what does each pixel cost the network, and what has teacher forcing to do with it?
 
     In a live kernel these are sliders and a picture; in a stored page, HTML and a short script with the same numbers inside.
@@ -53,11 +53,8 @@ class SamplingTheatre(ipywidgets.VBox):
         super().__init__([self.play, self.pixel, self.forcing, self.view])
         self._redraw()
 
-    def __repr__(self):
-        return "SamplingTheatre: run this cell, or open the built page, to move it"
-
-    def _repr_mimebundle_(self, **options):  # ipywidgets 8; version 7 shows the live face alone
-        return {**super()._repr_mimebundle_(**options), "text/plain": repr(self), "text/html": static_html(self._record)}
+    def _page(self):
+        return static_html(self._record)
 
     def _redraw(self, change=None):
         drawing = draw(self._record, self.pixel.value - 1, self.forcing.value)
@@ -149,7 +146,7 @@ def draw(record, place, forcing):
     label = "The image. The left and right arrow keys move by a pixel, up and down by a row; the words below say what it is."
     return (
         f'<div class="pred-columns" data-forcing="{str(forcing).lower()}"><div class="pred-pictures" '
-        f'style="{at(row, column, height, width)}">{picture(bitmap(shown.image), label)}'
+        f'style="{at(row, column, height, width)}">{picture(shown.address, label)}'
         '<div class="st-key"><span><i></i>this pixel</span><span class="st-absent"><i class="st-later"></i>not drawn yet'
         '</span><span class="st-present"><i class="st-later"></i>there, but not looked at</span></div></div>'
         f"<div>{shown.draw(place, 'drawn value')}</div></div>"
