@@ -1,4 +1,4 @@
-"""Chapters with interactive figures run as Colab runs them: its versions, and the package from the first cell's own line."""
+"""Every notebook runs as Colab runs it: with its versions, and the package from the first cell's own line."""
 
 import os
 import shutil
@@ -11,12 +11,14 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from pixelcnn_edu import widgets
 from tools.set_repository import current
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="Colab has Python 3.13, and its numpy no later wheels")
 COLAB = ["ipywidgets==7.7.1", "ipython==7.34.0", "numpy==2.1.*", "ipykernel==6.*", "pip"]
 VIEW = "application/vnd.jupyter.widget-view+json"
+NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 
 
 def run(*command, **options):
@@ -65,8 +67,12 @@ def versions(python):
     return run(python, "-c", code).split()
 
 
-@pytest.mark.parametrize("chapter", ["02", "04", "11", "12"])
-def test_a_chapter_runs_with_the_versions_of_colab(chapter, python, repository, tmp_path, monkeypatch):
+def shows_interactive_figure(cell):
+    return any(cell.source.splitlines()[-1].startswith(f"{name}(") for name in widgets.__all__)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_with_the_versions_of_colab(path, python, repository, tmp_path, monkeypatch):
     # git fetches this checkout wherever the chapter names the repository of the settings
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{repository.as_uri()}.insteadOf")
@@ -77,7 +83,6 @@ def test_a_chapter_runs_with_the_versions_of_colab(chapter, python, repository, 
     assert before[1].startswith("2.1.")
     assert before[2:] == ["7.7.1", "7.34.0"]
 
-    (path,) = (ROOT / "book").glob(f"{chapter}-*.ipynb")
     notebook = nbformat.read(path, as_version=4)
     run(python, "-m", "ipykernel", "install", "--prefix", tmp_path, "--name", "colab")
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share" / "jupyter"))
@@ -85,10 +90,10 @@ def test_a_chapter_runs_with_the_versions_of_colab(chapter, python, repository, 
     client = NotebookClient(notebook, timeout=600, kernel_name="colab", resources=folder)
     client.execute()
 
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert not [output.text for output in outputs if output.get("name") == "stderr"]
-    live = [output for output in outputs if VIEW in output.get("data", {})]
-    assert live, "the interactive figure has no live face"
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        assert not [output.text for output in cell.outputs if output.get("name") == "stderr"]
+        is_live = any(VIEW in output.get("data", {}) for output in cell.outputs)
+        assert is_live == shows_interactive_figure(cell), f"live face of a figure: {is_live}\n{cell.source}"
     installed = run(python, "-c", "import pixelcnn_edu; print(pixelcnn_edu.__file__)", cwd=tmp_path).strip()
     assert Path(installed).is_relative_to(python.parent.parent)  # by the first cell
     assert versions(python) == before  # nothing that Colab has was replaced

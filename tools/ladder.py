@@ -13,6 +13,7 @@ Stopped at any time, the same command goes on.
 
 import argparse
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,12 +69,21 @@ RUNGS = {
 
 
 def climb(name, folder):
-    """Train one rung and record it in `folder`, with its score on every test image; nothing happens where it is finished."""
-    record = folder / "environment.json"
-    if not (record.exists() and json.loads(record.read_text())["finished"] and (folder / "samples.png").exists()):
+    """Train one rung and record it in `folder`, with its score on every test image; nothing happens where that is done.
+
+    Returns whether it is; a rung that was stopped has no score, for its weights will still change.
+    """
+    if not (is_finished(folder) and (folder / "samples.png").exists()):
         train(name, folder)
-    if not (folder / SCORES).exists() and (folder / "weights.safetensors").exists():
+    if is_finished(folder) and not (folder / SCORES).exists() and (folder / "weights.safetensors").exists():
         score(folder)
+    return is_finished(folder)
+
+
+def is_finished(folder):
+    """Whether the rung's record says that it was trained to its end."""
+    record = folder / "environment.json"
+    return record.exists() and json.loads(record.read_text())["finished"]
 
 
 def train(name, folder):
@@ -86,7 +96,7 @@ def train(name, folder):
     training = Training(**{**BUDGET, **rung.training})
     torch.manual_seed(training.seed)
     labels, test_labels = (labels, test_labels) if config.classes else (None, None)
-    _, lines = fit(
+    fit(
         build(config),
         images[: rung.images],
         None if labels is None else labels[: rung.images],
@@ -95,7 +105,6 @@ def train(name, folder):
         test_labels,
         out=folder,
     )
-    print(f"{name}: {lines[-1]['test_bits_per_dim']:.4f} bits/dim", flush=True)
 
 
 def score(folder):
@@ -118,7 +127,9 @@ def main():
     if unknown:
         parser.error(f"there is no rung {', '.join(sorted(unknown))}; there are {', '.join(RUNGS)}")
     for name in options.rungs or RUNGS:
-        climb(name, options.out / name)
+        if not climb(name, options.out / name):
+            sys.exit(130)  # stopped
+        print(f"{name}: {np.load(options.out / name / SCORES).mean():.4f} bits/dim", flush=True)
 
 
 if __name__ == "__main__":
