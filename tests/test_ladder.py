@@ -9,7 +9,10 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 
+import pixelcnn_edu.training
+import tools.ladder
 from pixelcnn_edu import ladder
 from pixelcnn_edu.config import Config
 from pixelcnn_edu.ladder import compare, read_scores, spread, verdict
@@ -62,6 +65,13 @@ def test_a_verdict_needs_more_than_chance_and_more_than_a_seed(difference, error
     assert verdict(difference, error, seeds) == word
 
 
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="there is no run of the full model"):
+        spread({"softmax": np.ones(3)})
+    with pytest.raises(ValueError, match="must be numbers, got nan"):
+        verdict(math.nan, 0.01, 0.1)
+
+
 def write(folder, **scores):
     for name, bits in scores.items():
         (folder / name).mkdir()
@@ -84,6 +94,29 @@ def test_a_folder_without_scores_and_scores_of_different_length_are_refused(tmp_
         read_scores(tmp_path)
 
 
+def test_a_rung_that_was_stopped_is_scored_when_it_has_ended_and_not_before(tmp_path, monkeypatch):
+    images = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8)
+    monkeypatch.setattr(tools.ladder, "load_images", lambda *_: (images, torch.zeros(4, dtype=torch.long)))
+    monkeypatch.setattr(tools.ladder, "BUDGET", {"steps": 2, "batch_size": 2, "record_every": 1, "ema_decay": 0.5})
+    monkeypatch.setattr(tools.ladder.Config, "small", classmethod(lambda cls, **changes: cls.tiny(filters=2, **changes)))
+    monkeypatch.setattr(pixelcnn_edu.training, "sample", lambda model, count, *_, **__: images[:1].expand(count, -1, -1, -1))
+    update = pixelcnn_edu.state.TrainingState.update
+
+    def stopped(state, loss):
+        if state.step == 1:
+            raise KeyboardInterrupt
+        update(state, loss)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pixelcnn_edu.state.TrainingState, "update", stopped)
+        assert not tools.ladder.climb("full", tmp_path / "full")
+    assert (tmp_path / "full" / "weights.safetensors").exists()
+    assert not (tmp_path / "full" / ladder.SCORES).exists()
+    assert tools.ladder.climb("full", tmp_path / "full")
+    recorded = float(record(tmp_path / "full")[2][-1]["test_bits_per_dim"])
+    assert read_scores(tmp_path)["full"].mean() == pytest.approx(recorded, abs=1e-4)
+
+
 # --- the records -----------------------------------------------------------------------------------------------------
 
 
@@ -91,8 +124,7 @@ def test_the_design_names_every_rung_and_every_record_is_a_rung():
     design = (RUNS / "README.md").read_text()
     rows = re.findall(r"^\| (`.*?) \|", design, re.MULTILINE)  # first columns
     assert {name for cell in rows for name in re.findall(r"`([^`]+)`", cell)} == set(RUNGS) - {"full"}
-    assert set(RECORDED) <= set(RUNGS)
-    assert "full" in RECORDED
+    assert set(RECORDED) == set(RUNGS)
 
 
 @pytest.mark.parametrize(
