@@ -130,6 +130,7 @@ def main():
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer", type=Path, help="a checkout of pclucas14/pixel-cnn-pp")
+    parser.add_argument("--compile", action="store_true", help="time torch.compile too; it takes minutes to start")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = getattr(Config, options.preset)(dropout=0.0)
@@ -172,7 +173,7 @@ def main():
     calls["+ fused Adam"] = our_step(fused=True)
     calls["+ channels-last"] = our_step(fused=True, layout=torch.channels_last)
     calls["+ bfloat16"] = our_step(fused=True, layout=torch.channels_last, bfloat16=True)
-    if device == "cuda":  # on a CPU compiling takes minutes and gains nothing
+    if options.compile:
         calls["+ torch.compile"] = our_step(fused=True, layout=torch.channels_last, bfloat16=True, compiled=True)
 
     seconds = side_by_side(calls, options.rounds)

@@ -40,7 +40,8 @@ class Training:
         mixed_precision: run the network in bfloat16, but for its first and last layers and the likelihood. Rounding what
             lies between costs 0.002 bits/dim in the recorded small model (`benchmarks/precision.py`); weights, average
             and tests stay in float32. Warns of a GPU that only imitates bfloat16.
-        compile: let `torch.compile` fuse the network; it takes minutes to start and pays on a GPU.
+        compile: let `torch.compile` fuse the network, which takes minutes at the first step. It pays in long runs: on a CPU,
+            where it needs a C++ compiler, a small model trains a quarter faster (`benchmarks/train_step.py --compile`).
         seed: of the order of the data and of dropout.
 
     Raises ValueError for values that make no training. Explained in chapter 10.

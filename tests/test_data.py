@@ -16,8 +16,9 @@ import pytest
 import requests
 import torch
 
-from pixelcnn_edu import data
+from pixelcnn_edu import data, runs
 from pixelcnn_edu.data import DataUnavailable, load_images, shapes, shapes_entropy, to_bytes, to_model
+from tools import ship
 
 # --- between bytes and the network's numbers -------------------------------------------------------------------------
 
@@ -330,6 +331,8 @@ def test_the_real_cifar10_is_the_official_one(split, count):
     assert images.dtype == torch.uint8
     assert labels.bincount().tolist() == [count // 10] * 10
     assert (images.min(), images.max()) == (0, 255)
+    if split == "train":
+        assert runs._which(images) == ship.CIFAR10  # by which a card knows what was trained on
 
 
 # --- shapes ------------------------------------------------------------------------------------------------------------

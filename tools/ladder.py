@@ -5,8 +5,8 @@ test images with averaged weights. The average remembers 500 steps, not the pape
 outlive. The original PixelCNN is as large in parameters, not in width. What counts for a claim and what against it:
 `book/runs/README.md`.
 
-    PIXELCNN_EDU_DATA=... python tools/ladder.py my-ladder            # every rung that is missing
-    PIXELCNN_EDU_DATA=... python tools/ladder.py my-ladder full softmax
+    PIXELCNN_EDU_DATA=... .venv/bin/python tools/ladder.py my-ladder            # every rung that is missing
+    PIXELCNN_EDU_DATA=... .venv/bin/python tools/ladder.py my-ladder full softmax
 
 Stopped at any time, the same command goes on.
 """
