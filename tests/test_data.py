@@ -238,6 +238,21 @@ def test_a_download_brings_all_files_once_and_nothing_else(cifar, serve, tmp_pat
     assert len(load_images("cifar10", "train", root)[0]) == 5 * RECORDS
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="later versions have filters, and warn of an archive without one")
+def test_a_download_needs_no_filter_of_archives(cifar, serve, tmp_path, monkeypatch):
+    """Python has them from 3.11.4 on; Debian 12 comes with 3.11.2."""
+    serve(archive_of(cifar))
+    unpack = tarfile.TarFile.extractall
+
+    def without(tar, path, **options):
+        assert not options
+        unpack(tar, path)
+
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    monkeypatch.setattr(tarfile.TarFile, "extractall", without)
+    assert len(load_images("cifar10", "test", tmp_path)[0]) == RECORDS
+
+
 def test_a_download_completes_a_folder_with_a_file_missing(cifar, serve, tmp_path):
     folder = write(cifar, tmp_path)
     (folder / "data_batch_2.bin").unlink()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import subprocess
 
@@ -149,6 +150,16 @@ def test_a_file_is_never_half_written(tmp_path, monkeypatch, name):
     assert (tmp_path / where).read_bytes() == before
     assert RunFolder(tmp_path, tiny(), Training(steps=12), IMAGES).checkpoint["step"] in (10, 12)
     assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")]
+
+
+def test_a_file_is_open_for_writing_when_the_disk_is_asked_to_keep_it(tmp_path, monkeypatch):
+    """Windows refuses otherwise."""
+    fcntl = pytest.importorskip("fcntl")
+    asked = []
+    monkeypatch.setattr(runs_module.os, "fsync", lambda file: asked.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_RDWR))
+    RunFolder(tmp_path, tiny(), Training(), IMAGES).save(state(), finished=False)
+    assert len(asked) == 4
+    assert all(asked)
 
 
 def test_weights_carry_their_configuration_and_load_into_the_same_function(tmp_path):
