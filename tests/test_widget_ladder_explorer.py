@@ -340,6 +340,7 @@ def test_it_fits_a_phone_and_a_finger_and_labels_do_not_overlap(page):
 
 def test_two_copies_in_a_page_move_apart(open_html, curves):
     tab = open_html(static_html(curves[:2]), 1280)
-    tab.set_content(f"{static_html(curves[:2], 'a')}{static_html(curves[:2], 'b')}")
+    tab.set_content(2 * static_html(curves[:2]))
+    assert tab.get_by_label("vertical axis").count() == 2
     tab.get_by_role("button", name="hide all").nth(1).click()
     assert [text.startswith("No rung") for text in tab.locator(".lad-words").all_inner_texts()] == [False, True]

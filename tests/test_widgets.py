@@ -177,3 +177,12 @@ def test_the_live_face_compares_plays_and_orders_too():
 def test_the_page_fits_a_phone(page):
     page.get_by_label("beside it").select_option("two streams")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_two_copies_in_a_page_have_labels_of_their_own(open_html):
+    tab = open_html(2 * static_html())
+    tab.get_by_role("slider", name="row").nth(1).fill("3")
+    assert [words.startswith("Output pixel: row 3,") for words in tab.locator(".rf-words:visible").all_inner_texts()] == [
+        False,
+        True,
+    ]

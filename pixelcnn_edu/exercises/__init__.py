@@ -33,10 +33,19 @@ def check(exercise, answer):
         raise ValueError(f"there is no exercise {exercise!r}; there are {', '.join(CHECKS)}")
     if answer is None:
         return _reply(exercise, "write your answer first, then run this again")
+    returned = []  # whether a call brought anything
+
+    def watched(*arguments):
+        result = answer(*arguments)
+        returned.append(result is not None)
+        return result
+
     try:
-        diagnosis = CHECKS[exercise](answer)
+        diagnosis = CHECKS[exercise](watched)
     except NotAnswered:
-        return _reply(exercise, "your function returns nothing yet; write it, then run this again")
+        if not any(returned):
+            return _reply(exercise, "your function returns nothing yet; write it, then run this again")
+        diagnosis = "for some inputs your function returns nothing; does every way through it end with a return?"
     except Exception as error:  # a reader's function may fail in any way, and the reader should hear of it calmly
         diagnosis = f"your answer stopped with {type(error).__name__}: {error}"
     if diagnosis is not None:

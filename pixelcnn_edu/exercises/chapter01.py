@@ -14,7 +14,7 @@ __all__ = ["CHECKS"]
 def _bits_from_probabilities(answer):
     generator = torch.Generator().manual_seed(0)
     cases = [0.01 + 0.98 * torch.rand(shape, generator=generator) for shape in ((1, 3, 4, 4), (4, 3, 2, 5), (2, 1, 6, 3))]
-    got = [torch.as_tensor(call(answer, p)) for p in cases]
+    got = [torch.as_tensor(call(answer, p.clone())) for p in cases]
     if any(g.numel() != 1 for g in got):
         return f"one number is asked for, over all images; for 4 images you return the shape {tuple(got[1].shape)}"
 
@@ -43,7 +43,7 @@ def _bits_given_previous(answer):
     generator = torch.Generator().manual_seed(0)
     levels = 5
     train, test = (torch.randint(steps, (40,), generator=generator).cumsum(0) * 2 % levels for steps in (2, 3))
-    got = torch.as_tensor(call(answer, train, test, levels))
+    got = torch.as_tensor(call(answer, train.clone(), test.clone(), levels))
     if got.numel() != 1:
         return f"one number is asked for, the mean over the sequence; you return the shape {tuple(got.shape)}"
     got = float(got)
@@ -129,6 +129,14 @@ def _wide_context(answer):
     for words, place in later.items():
         if any(sees(channel, *place) for channel in range(3)):
             return f"your features look at the pixel {words}, which comes later in raster order (section 1.1)"
+    for row, column in ((9, 9), (0, 0), (9, 0), (9, 31), (31, 5)):
+        changed = images[:1].clone()
+        changed[:, 1:, row, column] ^= 128  # the pixel's own green and blue, and all that comes after it
+        changed.flatten(2)[..., row * 32 + column + 1 :] ^= 128
+        if not torch.equal(_features(answer, changed)[:, :, row, column], before[:, :, row, column]):
+            return (
+                f"your features of pixel ({row}, {column}) change with pixels that come later in raster order (section 1.1)"
+            )
     error, chapter = (_squared_error(part, images) for part in (features, _chapter_context(images)))
     if error <= 0.9 * chapter:
         return None

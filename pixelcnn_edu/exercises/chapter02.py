@@ -68,11 +68,23 @@ class _LeaksInOnePlace(nn.Module):
         return self.causal(x) + leak
 
 
+class _TwoChannels(nn.Module):
+    """The outputs of two networks as the channels of one."""
+
+    def __init__(self, one, other):
+        super().__init__()
+        self.networks = nn.ModuleList([one, other])
+
+    def forward(self, x):
+        return torch.cat([network(x) for network in self.networks], dim=1)
+
+
 def _causality_violations(answer):
     size = 6
     ordinary = nn.Conv2d(1, 1, 3, padding=1)
     nn.init.constant_(ordinary.weight, 0.1)
     nets = {"causal": _masked("A", "B"), "sees itself": _masked("B"), "ordinary": ordinary, "one place": _LeaksInOnePlace()}
+    nets["two channels"] = _TwoChannels(_masked("B"), ordinary)
     got = {name: int(call(answer, net, size)) for name, net in nets.items()}
     right = {name: _count_violations(net, size) for name, net in nets.items()}
     if got == right:
@@ -87,6 +99,11 @@ def _causality_violations(answer):
         return "your test passes a network whose outputs see their own pixel: the pixel itself counts as not yet known"
     if got["one place"] == 0:
         return "your test passes a network that looks ahead at a single output pixel: ask every output pixel, not one"
+    if got["ordinary"] == right["ordinary"] and got["two channels"] != right["two channels"]:
+        return (
+            f"a network with two output channels sees too much in {right['two channels']} pairs of pixels; you count "
+            f"{got['two channels']}: ask all channels, and count a pair once"
+        )
     if got["ordinary"] == 1 or got["ordinary"] == size * size:
         return "count pairs: each output pixel with each later input pixel that it sees"
     return f"an ordinary 3x3 convolution on 6 x 6 pixels has {right['ordinary']} such pairs, you count {got['ordinary']}"

@@ -1,5 +1,7 @@
 """Chapter 3: weights under the sub-pixel mask, the gradient of a softmax, and the mask in another layout."""
 
+import math
+
 import torch
 
 from pixelcnn_edu.causal import MaskedConv2d
@@ -50,6 +52,8 @@ def _softmax_gradient(answer):
         return "only the target gets a gradient from you; raising any other logit costs too, because the sum is shared"
     if answers(lambda p, one: (p - one) / len(p)):
         return "you divide by the number of levels; the loss of one sub-pixel is one number, no mean over levels"
+    if answers(lambda p, one: (p - one) / math.log(2)):
+        return "this is the gradient of the cost in bits; it is asked for in nats"
     total = got[0].sum().item()
     if abs(total) > 1e-4:
         return f"your gradient sums to {total:.3g}; the same added to all logits changes no probability, so it must sum to 0"
@@ -106,6 +110,11 @@ def _grouped_mask(answer):
         return "you apply the rule of colours to earlier pixels too, but of those every colour may see all (section 3.1)"
     if any(not g[:, :, : g.shape[2] // 2].all() or g[:, :, g.shape[2] // 2 + 1 :].any() for g in got):
         return "off the centre row your mask is not chapter 2's: all of the rows above, nothing of those below"
+    if any(
+        not g[:, :, g.shape[2] // 2, : g.shape[2] // 2].all() or g[:, :, g.shape[2] // 2, g.shape[2] // 2 + 1 :].any()
+        for g in got
+    ):
+        return "in the centre row your mask is not chapter 2's: all that is left of the centre, nothing to its right"
     if torch.equal(got[0], got[1]):
         return "your A and your B agree; at the centre, type A hides a colour from itself, and B shows it (section 3.1)"
     return "compare your mask at the centre of the kernel with the two squares of section 3.1, colour by colour"

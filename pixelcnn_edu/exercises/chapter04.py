@@ -110,7 +110,7 @@ def _log_prob_between(answer):
         return "your last term has the width of one bin, but the range from 100 to 120 is 21 bins wide"
     if any(g > 1e-4 for g in got):
         return f"a log-probability is never above 0, you say {max(got):.4g}"
-    wrong = next(k for k, case in enumerate(cases) if abs(got[k] - _between(*case)) >= 1e-3 * (1 + abs(got[k])))
+    wrong = next(k for k, case in enumerate(cases) if not abs(got[k] - _between(*case)) < 1e-3 * (1 + abs(got[k])))  # or nan
     low, high, mean, log_scale = cases[wrong]
     return f"levels {low} to {high} under mean {mean:g} and log-scale {log_scale:g} do not have {got[wrong]:.4g}"
 
@@ -127,7 +127,7 @@ def _overexposed():
 def _fit_logistic(answer):
     values = _overexposed()
     result = call(answer, values.clone())
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
+    if not hasattr(result, "__len__") or len(result) != 2:
         return "return two numbers, the mean and the log-scale"
     mean, log_scale = map(_number, result)
     x = 2 * values.double() / 255 - 1

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pixelcnn_edu.causal import MaskedConv2d
 from pixelcnn_edu.exercises.answers import call
 
 __all__ = ["CHECKS"]
@@ -12,7 +13,7 @@ __all__ = ["CHECKS"]
 def _undo(answer):
     x = torch.tensor([0.0, 0.5, -0.5, 3.0, -3.0, 40.0, -40.0, 1e-3]).view(2, 2, 1, 2)
     up, down = F.elu(x), F.elu(-x)
-    got = call(answer, torch.cat([up, down], dim=1))
+    got = call(answer, torch.cat([up, down], dim=1)).float()
     if got.shape != x.shape:
         return f"you return a shape of {tuple(got.shape)} for x of {tuple(x.shape)}; the channels halve again (section 7.3)"
     if not got.isfinite().all():
@@ -97,6 +98,9 @@ class _Net(nn.Module):
     def __init__(self, kind):
         super().__init__()
         self.kind = kind
+        self.halves = nn.ModuleList()  # of "half masked": two layers that make a half of the output each
+        if kind == "half masked":
+            self.halves.extend([MaskedConv2d(2, 1, 3, "A"), MaskedConv2d(2, 1, 3, "B")])
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             self.first, self.last, self.other = (nn.Conv2d(2, 2, 1) for _ in range(3))
@@ -106,6 +110,8 @@ class _Net(nn.Module):
         if self.kind == "cancels":
             h = h + self.other(x)
             return torch.cat([h, -h], dim=1)
+        if self.kind == "half masked":
+            return torch.cat([half(h + self.other(x)) for half in self.halves], dim=1)
         return {"unused": h, "old": h, "alive": h + self.other(x), "times zero": h + 0 * self.other(x)}[self.kind]
 
 
@@ -113,7 +119,7 @@ def _dead_parameters(answer):
     x = torch.linspace(-1, 1, 2 * 2 * 3 * 3).view(2, 2, 3, 3)
     dead = {"other.weight", "other.bias"}
     got = {}
-    for kind in ("alive", "unused", "times zero", "cancels", "old"):
+    for kind in ("alive", "half masked", "unused", "times zero", "cancels", "old"):
         net = _Net(kind)
         if kind == "old":
             for p in net.parameters():
@@ -122,11 +128,16 @@ def _dead_parameters(answer):
         if isinstance(names, (int, str)) or any(not isinstance(name, str) for name in names):
             return "return a list of names, as named_parameters gives them"
         got[kind] = set(names)
-    right = {kind: set() if kind in ("alive", "cancels") else dead for kind in got}
+    right = {kind: set() if kind in ("alive", "half masked", "cancels") else dead for kind in got}
     if got == right:
         return None
     if got["alive"]:
         return f"you call {sorted(got['alive'])[0]} dead in a network in which every parameter works"
+    if got["half masked"]:
+        return (
+            f"you call {sorted(got['half masked'])[0]} dead, in a network in which some gradients are 0 in part, and some "
+            "parameters feed a part of the output only"
+        )
     if not got["unused"] & dead:
         return "you miss a layer that is never called: backward leaves its .grad at None, not at zero"
     if not got["times zero"] & dead:

@@ -35,8 +35,8 @@ def _early_stop(answer):
         4: "that is a place in the list; the step stands in the line at that place",
         6.1: "that is the lowest held-out cost; asked is the step at which it was reached",
         150: "you look at the training curve, which hardly ever turns; which curve tells of new images? (section 8.7)",
-        175: "that is where training ended, or where the cost on new images is highest",
-        0: "there the gap is smallest, but so is what has been learned; look for the lowest cost, not for the smallest gap",
+        175: "that is where training ended",
+        0: "there the gap is smallest and the cost highest, for nothing has been learned; look for the lowest cost",
         50: "you stop at the first rise; a measured curve is bumpy, and here a deeper valley follows",
     }
     return diagnoses.get(got, f"you say {got:g}; look for the line with the lowest held-out cost, and return its step")
@@ -51,6 +51,7 @@ def _dropout(answer):
         noisy = call(answer, given, 0.25, True)
         again = call(answer, x.clone(), 0.25, True)
         none = call(answer, x.clone(), 0.0, True)
+        call(answer, x.flatten(), 0.25, True)  # a tensor of any shape
     if noisy.shape != x.shape:
         return f"the shape changes, from {tuple(x.shape)} to {tuple(noisy.shape)}"
     if not torch.equal(given, x):
@@ -71,6 +72,8 @@ def _dropout(answer):
         return "you drop whole channels; every activation needs a draw of its own (section 8.8)"
     if len((noisy == 0).float().mean(dim=0).unique()) <= 2 or len((noisy == 0).float().mean(dim=1).unique()) <= 2:
         return "you use one mask for several images or channels; every activation needs a draw of its own"
+    if any(len((noisy == 0).float().mean(dim=dim).unique()) <= 2 for dim in (2, 3)):
+        return "you use one mask for several rows or columns; every activation needs a draw of its own"
     if abs(zeros - 0.25) > 0.03:
         return f"at p = 0.25 you drop {zeros:.0%} of the activations"
     if torch.equal(noisy == 0, again == 0):
@@ -93,7 +96,9 @@ def _noise_variance(answer):
     generator = torch.Generator().manual_seed(0)
     weight, x = torch.randn(2, 3, 5, generator=generator).double() + 0.3  # 3 channels, 5 places of the kernel
     p = 0.2
-    single, whole = (torch.as_tensor(call(answer, weight, x, p, whole_channels)) for whole_channels in (False, True))
+    single, whole = (
+        torch.as_tensor(call(answer, weight.clone(), x.clone(), p, whole_channels)) for whole_channels in (False, True)
+    )
     for got in (single, whole):
         if got.numel() != 1:
             return f"asked is the variance of one sum, a single number; you return a tensor of shape {tuple(got.shape)}"

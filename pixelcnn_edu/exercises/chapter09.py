@@ -28,9 +28,12 @@ def _half_life(answer):
         return "after so many steps 1/e is left, about 37%, not a half"
     if answers(lambda d: 0.5 / (1 - d)):
         return "you take the same amount away at each step, but the factors multiply: each step takes less than the last"
-    if all(abs(g - math.log(0.5) / math.log(d)) <= 1 for g, d in zip(got, decays)):
+    if all(g == round(g) and abs(g - math.log(0.5) / math.log(d)) <= 1 for g, d in zip(got, decays)):
         return "right but for rounding: return the exact number"
-    return f"at 0.5 a step one step halves, at 0.9 you say {got[1]:.4g} steps; compare 0.9 to that power with a half"
+    if all(close(g, math.log(0.5) / math.log(d)) for g, d in zip(got[:-1], decays)):
+        return "right but for 0.999995, of which float32 keeps too few digits; compute in float64, as Python itself does"
+    wrong = next(k for k in range(4) if not close(got[k], math.log(0.5) / math.log(decays[k])))
+    return f"at {decays[wrong]} you say {got[wrong]:.4g} steps; compare {decays[wrong]} to that power with a half"
 
 
 def _weight_norm_gradients(answer):
@@ -70,6 +73,8 @@ def _weight_norm_gradients(answer):
         return "the gradient for g is right; the one for V forgets that W is g times as long as the unit vector"
     if _same(of_v, right * norm):
         return "the gradient for g is right; the one for V must shrink as V gets longer: a long V is hard to turn"
+    if _same(of_v, right * norm / g):
+        return "the gradient for g is right; the one for V forgets that W is g / ||V|| times V"
     if _same(of_v, right):
         return None
     dot = (of_v * v).sum(dim=(1, 2, 3)).abs().max().item()
@@ -102,7 +107,7 @@ def _corrected_average(answer):
     right = mix(decay, 1 - decay, scale=full)
     if all(map(_same, got, right)):
         once = _tensors(call(answer, history[:1], 0.9995))
-        good = all(torch.allclose(a, w, rtol=1e-2) for a, w in zip(once, history[0]))
+        good = all(torch.allclose(a.float(), w, rtol=1e-2) for a, w in zip(once, history[0]))
         return None if good else "after five steps you are right, but after a single one the average must be its weights"
     if _same(got[0], right[0]) or (_same(got[0], mix(decay, 1 - decay)[0]) and not _same(got[1], mix(decay, 1 - decay)[1])):
         return "your first tensor is averaged and the second is not: does the loop end too early?"

@@ -49,7 +49,8 @@ def _temper(answer):
 
     def answers(place, function):
         return all(
-            torch.as_tensor(pair[place]).shape == logits.shape and torch.allclose(pair[place], function(t), atol=1e-5)
+            torch.as_tensor(pair[place]).shape == logits.shape
+            and torch.allclose(torch.as_tensor(pair[place]).float(), function(t), atol=1e-5)
             for t, pair in got.items()
         )
 
@@ -60,6 +61,8 @@ def _temper(answer):
             return "the weights have their temperature too, not the scales alone"
         if answers(0, lambda t: (logits / t).softmax(-1)) or answers(0, lambda t: (logits / t).exp()):
             return "these are weights already; their logits are asked for"
+        if answers(0, lambda t: (logits / t).log_softmax(-1)) or answers(0, lambda t: (logits / t).log_softmax(0)):
+            return "right, and normalised besides, which is not asked for: return the divided logits as they are"
         return "your logits are not those of the equation in section 11.6"
     if answers(1, lambda t: log_scales + math.log(t)):
         return None
@@ -87,6 +90,7 @@ def _strided_step(answer):
         seen = pair[0]
         if seen is None or tuple(seen.shape) != (3,):
             return "what you remember must be an input of shape (C,), at every place, with an output or without"
+        seen = seen.float()
         outputs.append(pair[1])
         memories.append(seen)
     before = torch.cat([torch.zeros(1, 3), sequence[:-1]])  # (9, 3)
@@ -97,7 +101,9 @@ def _strided_step(answer):
         return "your outputs stand at the odd places; the first one belongs to place 0"
     if any(output is not None for output in outputs[1::2]) or any(output is None for output in outputs[::2]):
         return "with stride 2 there is an output at every even place and at no odd one"
-    got = torch.stack(outputs[::2])
+    if tuple(outputs[0].shape) != (4,):
+        return f"an output is a vector of shape (F,), here (4,); yours has the shape {tuple(outputs[0].shape)}"
+    got = torch.stack(outputs[::2]).float()
     if got.shape == right[::2].shape and torch.allclose(got, right[::2], atol=1e-5):
         return None
     if all(torch.equal(memory, torch.zeros(3)) for memory in memories):

@@ -141,11 +141,11 @@ def _key(n, curve):
     return f'<svg class="{_look(n, curve)}" viewBox="0 0 30 14" aria-hidden="true">{line}</svg>'
 
 
-def static_html(curves, uid="lad"):
+def static_html(curves):
     """The explorer as one piece of HTML with its data and script inside; the same bytes at every call."""
     view = View((True,) * len(curves))
     selects = "".join(
-        f'<label for="{uid}-{name}">{label}</label><select id="{uid}-{name}" data-control="{name}">'
+        f'<label for="lad-{name}">{label}</label><select id="lad-{name}" data-control="{name}">'
         f"{''.join(f'<option>{option}</option>' for option in options)}</select>"
         for name, (label, options) in CHOICES.items()
     )
@@ -156,8 +156,8 @@ def static_html(curves, uid="lad"):
     )
     last = len(stops(curves, view)) - 1
     cursor = (
-        f'<div class="lad-controls"><label for="{uid}-cursor">cursor</label>'
-        f'<input type="range" id="{uid}-cursor" data-control="cursor" min="0" max="{last}" value="{last}"></div>'
+        f'<div class="lad-controls"><label for="lad-cursor">cursor</label>'
+        f'<input type="range" id="lad-cursor" data-control="cursor" min="0" max="{last}" value="{last}"></div>'
     )
     titles = {axis: axis_title(axis) for axis in AXES}
     script = json.dumps({**data(curves), "titles": titles}).replace("<", "\\u003c")

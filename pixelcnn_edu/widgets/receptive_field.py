@@ -138,7 +138,7 @@ def panel(name, levels, row, column, order=ORDERS[0]):
     )
 
 
-def static_html(uid="rf"):
+def static_html():
     """The explorer as one piece of HTML with its data and script inside; the same bytes at every call."""
     network, depth, row, column = next(iter(NETWORKS)), DEPTHS[2], SIZE // 2, SIZE // 2
     first = panel(network, stored_levels(network, depth, row, column), row, column)  # the script makes a second like it
@@ -150,28 +150,25 @@ def static_html(uid="rf"):
     }
     return (
         f'{_style()}<div class="rf-explorer"><div class="rf-controls">'
-        f"{_select(uid, 'network', 'network', NETWORKS)}{_select(uid, 'second', 'beside it', [NOTHING, *NETWORKS])}"
-        f"{_select(uid, 'order', 'order', ORDERS)}{_range(uid, 'depth', depth, DEPTHS[0], DEPTHS[-1])}"
+        f"{_select('network', 'network', NETWORKS)}{_select('second', 'beside it', [NOTHING, *NETWORKS])}"
+        f"{_select('order', 'order', ORDERS)}{_range('depth', depth, DEPTHS[0], DEPTHS[-1])}"
         f'<span></span><button type="button" data-control="play">play depth</button>'
-        f"{_range(uid, 'row', row, 0, SIZE - 1)}{_range(uid, 'column', column, 0, SIZE - 1)}</div>"
+        f"{_range('row', row, 0, SIZE - 1)}{_range('column', column, 0, SIZE - 1)}</div>"
         f'<div class="rf-panels">{first}</div>{_legend()}'
         f'<script type="application/json">{json.dumps(data)}</script></div>'
         f"<script>{(HERE / 'receptive_field.js').read_text()}</script>"
     )
 
 
-def _select(uid, control, label, options):
+def _select(control, label, options):
     options = "".join(f"<option>{name}</option>" for name in options)
-    return (
-        f'<label for="{uid}-{control}">{label}</label>'
-        f'<select id="{uid}-{control}" data-control="{control}">{options}</select>'
-    )
+    return f'<label for="rf-{control}">{label}</label><select id="rf-{control}" data-control="{control}">{options}</select>'
 
 
-def _range(uid, name, value, low, high):
+def _range(name, value, low, high):
     return (
-        f'<label for="{uid}-{name}">{name} <output>{value}</output></label>'
-        f'<input type="range" id="{uid}-{name}" data-control="{name}" min="{low}" max="{high}" value="{value}">'
+        f'<label for="rf-{name}">{name} <output>{value}</output></label>'
+        f'<input type="range" id="rf-{name}" data-control="{name}" min="{low}" max="{high}" value="{value}">'
     )
 
 

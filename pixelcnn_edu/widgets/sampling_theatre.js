@@ -60,6 +60,9 @@ startAll("st-theatre", (root, data, control) => {
     const [row, column] = pixelUnder(event, rows, columns);
     go(row * columns + column);
   });
-  onArrows(picture, (down, right) => go(control.pixel.value - 1 + down * columns + right));
+  onArrows(picture, (down, right) => {
+    const place = control.pixel.value - 1 + down * columns + right;
+    if (!down || (place >= 0 && place < count)) go(place); // up and down stay in their column
+  });
   redraw(); // a browser may have kept the controls of an earlier visit
 });

@@ -41,6 +41,12 @@ def with_mean(images):
     return torch.cat([wide(images), images.double().mean((2, 3), keepdim=True).expand(images.shape)], dim=1)
 
 
+def shifted(x, right, down):
+    """What stands so far to the right and down, 0 outside the image."""
+    padded = F.pad(x.double(), (max(-right, 0), max(right, 0), 0, down))
+    return padded[..., down:, max(right, 0) : max(right, 0) + x.shape[-1]]
+
+
 ANSWERS = [
     ("1.1", lambda p: -p.log2().mean(), "right"),
     ("1.1", lambda p: -p.log2().flatten(1).mean(1).mean().item(), "right"),
@@ -75,4 +81,9 @@ ANSWERS = [
     ("1.3", lambda x: torch.cat([around(x, 1, 1), x[:, :1].double()], dim=1), "Look further"),
     ("1.3", lambda x: torch.cat([around(x, 3, 3, outside=0), x[:, :1].double()], dim=1), "outside the image"),
     ("1.3", lambda x: wide(x).flatten(1), "must have the shape"),
+    ("1.1", lambda p: -p.log2_().mean(), "right"),
+    ("1.3", lambda x: torch.cat([wide(x), shifted(x, 3, 0)], dim=1), "later in raster order"),
+    ("1.3", lambda x: torch.cat([wide(x), shifted(x, 0, 2)], dim=1), "later in raster order"),
+    ("1.3", lambda x: torch.cat([wide(x), shifted(x, -1, 1)], dim=1), "later in raster order"),
+    ("1.3", lambda x: torch.cat([wide(x), x.double().roll(3, 3)], dim=1), "later in raster order"),
 ]

@@ -1,5 +1,8 @@
 """Answers that readers are likely to give in chapter 2, each with words of the diagnosis it must get."""
 
+import torch
+from torch import nn
+
 from pixelcnn_edu import receptive_field
 
 
@@ -26,6 +29,20 @@ def backwards(network, size):
     return sum(int((field[: place + 1] != 0).sum()) for place, field in enumerate(fields))
 
 
+class Channel(nn.Module):
+    def __init__(self, network, number):
+        super().__init__()
+        self.network, self.number = network, number
+
+    def forward(self, x):
+        return self.network(x)[:, self.number : self.number + 1]
+
+
+def violations_of_each_channel(network, size):
+    channels = network(torch.zeros(1, 1, size, size)).shape[1]
+    return sum(violations(Channel(network, number), size) for number in range(channels))
+
+
 ANSWERS = [
     ("2.1", lambda k, kind: (k * k - 1) // 2 + (kind == "B"), "right"),
     ("2.1", lambda k, kind: (k * k - 1) // 2 + (kind == "A"), "swapped"),
@@ -47,4 +64,6 @@ ANSWERS = [
     ("2.3", violating_outputs, "Count pairs"),
     ("2.3", lambda net, n: 2 * violations(net, n), "146 such pairs, you count 292"),
     ("2.1", lambda k: k, "TypeError"),
+    ("2.3", lambda net, n: violations(Channel(net, 0), n), "ask all channels"),
+    ("2.3", violations_of_each_channel, "count a pair once"),
 ]

@@ -1,5 +1,7 @@
 """Answers that readers are likely to give in chapter 3, each with words of the diagnosis it must get."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -38,6 +40,12 @@ def without_colours(n_in, n_out, size, kind):
     return MaskedConv2d(1, 1, size, kind).mask.expand(n_out, n_in, size, size)
 
 
+def without_left(*case):
+    result = mask(*case)
+    result[:, :, case[2] // 2, : case[2] // 2] = 0
+    return result
+
+
 ANSWERS = [
     ("3.1", lambda f, n: 2 * f * n, "right"),
     ("3.1", lambda f, n: f * 3 * n, "every weight"),
@@ -67,4 +75,6 @@ ANSWERS = [
     ("3.3", lambda i, o, k, t: mask(i, o, k, "B"), "A and your B agree"),
     ("3.3", lambda i, o, k, t: torch.ones(o, i, k, k), "chapter 2's"),
     ("3.3", lambda i, o, k, t: mask(i, o, k, t, order=(1, 0, 2)), "colour by colour"),
+    ("3.2", lambda z, t: gradient(z, t) / math.log(2), "in nats"),
+    ("3.3", without_left, "In the centre row"),
 ]

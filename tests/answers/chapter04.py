@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -72,6 +73,11 @@ def fit_numbers(values):
     return tuple(p.item() for p in fit(values))
 
 
+def nan_at_the_ends(low, high, mean, log_scale):
+    lower, upper = edges(low, high, mean, log_scale)
+    return -F.softplus(-upper) - F.softplus(lower) + torch.log(torch.expm1(upper - lower)) - (upper - lower)
+
+
 ANSWERS = [
     ("4.1", level_probability, "right"),
     ("4.1", lambda v, m, s: torch.tensor(level_probability(v, m, s)), "right"),
@@ -105,4 +111,7 @@ ANSWERS = [
     ("4.3", lambda values: (0.9, -1.0), "train longer"),
     ("4.3", lambda values: fit(values)[0], "two numbers"),
     ("4.3", lambda values: (math.nan, math.nan), "run away"),
+    ("4.2", nan_at_the_ends, "do not have nan"),
+    ("4.3", lambda values: np.array(fit_numbers(values)), "right"),
+    ("4.3", lambda values: torch.cat(fit(values)), "right"),
 ]

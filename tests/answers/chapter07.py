@@ -78,6 +78,19 @@ def dead(network, x, weigh=torch.randn_like, clear=True, none=True, zero=True):
     ]
 
 
+def partly_dead(network, x):
+    network.zero_grad(set_to_none=True)
+    output = network(x)
+    (output * torch.randn_like(output)).sum().backward()
+    return [name for name, p in network.named_parameters() if p.grad is None or not p.grad.all()]
+
+
+def of_one_number(network, x):
+    network.zero_grad(set_to_none=True)
+    network(x)[0, 0, 0, 0].backward()
+    return [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+
+
 ANSWERS = [
     ("7.1", undo, "right"),
     ("7.1", lambda y: y.chunk(2, dim=1)[0], "ELU(x) still"),
@@ -109,4 +122,7 @@ ANSWERS = [
     ("7.3", lambda net, x: len(dead(net, x)), "list of names"),
     ("7.3", lambda net, x: [name for name, _ in net.named_parameters()], "every parameter works"),
     ("7.3", lambda net, x: dead(net, x)[:1], "you name ['other.weight']"),
+    ("7.1", lambda y: undo(y).double(), "right"),
+    ("7.3", partly_dead, "gradients are 0 in part"),
+    ("7.3", of_one_number, "a part of the output only"),
 ]

@@ -39,6 +39,15 @@ def variance(weight, x, p, whole_channels, factor=None):
     return (p / (1 - p) if factor is None else factor) * terms.square().sum()
 
 
+def of_four_axes(x, p, training):
+    _, _, _, _ = x.shape
+    return drop(x, p, training)
+
+
+def in_place_variance(weight, x, p, whole_channels):
+    return variance(weight.mul_(x), 1, p, whole_channels)
+
+
 ANSWERS = [
     ("8.1", lambda record: best(record, "held_out")["step"], "right"),
     ("8.1", lambda record: best(record, "train")["step"], "training curve"),
@@ -80,4 +89,13 @@ ANSWERS = [
     ("8.3", lambda w, x, p, whole: variance(w.T, x.T, p, whole), "channels at each place"),
     ("8.3", lambda w, x, p, whole: variance((w * x).view(1, -1), 1, p, whole), "each channel has a draw"),
     ("8.3", lambda w, x, p, whole: 1.0, "you say 1"),
+    (
+        "8.1",
+        lambda record: best([{**line, "held_out": -line["held_out"]} for line in record], "held_out")["step"],
+        "the cost highest",
+    ),
+    ("8.2", lambda x, p, training: drop(x, p, training, shape=(*x.shape[:3], 1)), "rows or columns"),
+    ("8.2", lambda x, p, training: drop(x, p, training, shape=(*x.shape[:2], 1, x.shape[-1])), "rows or columns"),
+    ("8.2", of_four_axes, "stopped with ValueError"),
+    ("8.3", in_place_variance, "right"),
 ]

@@ -76,6 +76,11 @@ def overwrites(history, decay):
     return result
 
 
+def without_g_over_length(g, v, w):
+    norm, along, _ = parts(g, v, w)
+    return along, w - along * v / norm
+
+
 ANSWERS = [
     ("9.1", lambda d: math.log(0.5) / math.log(d), "right"),
     ("9.1", lambda d: math.log(2) / math.log(d), "below 0"),
@@ -84,7 +89,7 @@ ANSWERS = [
     ("9.1", lambda d: -1 / math.log(d), "1/e"),
     ("9.1", lambda d: 0.5 / (1 - d), "multiply"),
     ("9.1", lambda d: math.ceil(math.log(0.5) / math.log(d)), "rounding"),
-    ("9.1", lambda d: 3, "at 0.9 you say 3"),
+    ("9.1", lambda d: 3, "At 0.5 you say 3"),
     ("9.2", gradients, "right"),
     ("9.2", lambda g, v, w: list(gradients(g, v, w)), "right"),
     ("9.2", with_part_along, "part along V"),
@@ -116,4 +121,8 @@ ANSWERS = [
     ("9.3", lambda h, d: average(h, d, start=h[0]), "shares must add up"),
     ("9.3", lambda h, d: h[-1], "not right"),
     ("9.3", lambda h, d: average(h, d) if len(h) > 1 else [w / 2 for w in h[0]], "after a single one"),
+    ("9.1", lambda d: torch.tensor(0.5).log() / torch.tensor(d).log(), "float32 keeps too few"),
+    ("9.1", lambda d: math.log(2) / (1 - d), "At 0.5 you say 1.386"),
+    ("9.2", without_g_over_length, "W is g / ||V|| times V"),
+    ("9.3", lambda h, d: [a.double() for a in average(h, d)], "right"),
 ]

@@ -42,6 +42,10 @@ def told(own, strangers, ties=0.5, scale=1.0):
     return scale * (below + ties * (up_to - below)).mean() / len(own)
 
 
+def all_pairs(own, strangers):
+    return (strangers[:, None] > own).mean() + 0.5 * (strangers[:, None] == own).mean()
+
+
 ANSWERS = [
     ("12.1", shows, "right"),
     ("12.1", unpaired, "image by image first"),
@@ -72,4 +76,12 @@ ANSWERS = [
     ("12.3", lambda own, strangers: 0.7, "count by hand".capitalize()),
     ("12.3", lambda own, strangers: float("nan"), "no probability"),
     ("12.3", lambda own, strangers: told(own, strangers) if len(own) < 1000 else 1.0, "cannot be told apart"),
+    (
+        "12.1",
+        lambda one, other, spread: verdict((other - one).mean(), (other - one).std(ddof=1), spread),
+        "the root of their number",
+    ),
+    ("12.2", lambda i, b, t: needed(i.astype(np.float32), b.astype(np.float32), t), "right"),
+    ("12.3", all_pairs, "do without an array of all pairs"),
+    ("12.3", lambda own, strangers: (strangers > own[: len(strangers)]).mean(), "at its place"),
 ]
