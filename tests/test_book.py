@@ -136,6 +136,8 @@ def test_a_deviation_and_the_section_where_it_matters_name_each_other():
 @each_chapter
 def test_teachers_are_told_how_long_each_section_takes(path):
     assert minutes.line(path) in (BOOK / "teachers.md").read_text(), "run python tools/minutes.py"
+    row = rf"^\| {int(path.name[:2])}\. .* \| .* \| {re.escape(minutes.columns(path))} \| \d+ s \|$"
+    assert re.search(row, (BOOK / "teachers.md").read_text(), re.MULTILINE), "run python tools/minutes.py"
     assert sum(minutes.minutes(path).values()) < 60
 
 

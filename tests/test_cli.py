@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib.image
 import pytest
@@ -10,10 +11,11 @@ import torch
 from oracles import random_bytes
 
 import pixelcnn_edu.training
-from pixelcnn_edu import Config, PixelCNN, PixelCNNpp, Training, data, evaluate, load_images, load_model
+from pixelcnn_edu import Config, PixelCNN, PixelCNNpp, Training, complete, data, load_images, load_model, sample
 from pixelcnn_edu import cli as cli_module
 from pixelcnn_edu.cli import main
-from pixelcnn_edu.runs import read_run
+from pixelcnn_edu.probes import bits_per_image
+from pixelcnn_edu.runs import image_grid, read_run
 
 
 @pytest.fixture(autouse=True)
@@ -151,22 +153,34 @@ def recorded(tmp_path_factory):
 def test_evaluate_says_what_evaluate_says(recorded, capsys):
     assert main(["evaluate", str(recorded), "--data", "shapes", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    bits = evaluate(load_model(recorded), *load_images("shapes", "test"))
-    assert f"{bits:.4f} +- " in printed
+    bits = bits_per_image(load_model(recorded), *load_images("shapes", "test"))
+    assert f"{bits.mean():.4f} +- {bits.std() / len(bits) ** 0.5:.4f} bits/dim" in printed
     assert "on 4 images of shapes, test" in printed
     assert main(["evaluate", str(recorded / "weights.safetensors"), "--data", "shapes", "--images", "1"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(recorded), "--data", "shapes", "--split", "train", "--device", "cpu"]) == 0
+    bits = bits_per_image(load_model(recorded), *load_images("shapes", "train"))
+    assert f"{bits.mean():.4f} +- " in capsys.readouterr().out
 
 
 def test_sample_and_complete_draw_pictures(recorded, tmp_path):
     picture = tmp_path / "drawn.png"
-    draw = ["sample", str(recorded), "--count", "2", "--label", "1", "--out", str(picture), "--device", "cpu"]
-    assert main(draw) == 0
-    assert matplotlib.image.imread(picture).shape[:2] == (4 * 32, 4 * 65)
-    assert main(["complete", str(recorded), "--data", "shapes", "--count", "2", "--rows", "30", "--out", str(picture)]) == 0
-    sheet = (matplotlib.image.imread(picture)[::4, ::4, :3] * 255).round()
-    assert sheet.shape == (65, 65, 3)
-    assert (sheet[33:63, :32] == sheet[:30, :32]).all()  # the rows that were kept
-    assert (sheet[63:65, :32] != sheet[30:32, :32]).any()
+
+    def drawn(*command):
+        assert main([command[0], str(recorded), *command[1:], "--out", str(picture), "--device", "cpu"]) == 0
+        return (matplotlib.image.imread(picture)[::4, ::4, :3] * 255).round()
+
+    model, labels = load_model(recorded), torch.tensor([1, 1])
+    sheet = drawn("sample", "--count", "2", "--label", "1", "--seed", "3", "--temperature", "0.5")
+    images = sample(model, 2, labels, seed=3, temperature=0.5, progress=False)
+    assert (sheet == image_grid(images)).all()
+
+    images, labels = (part[:2] for part in load_images("shapes", "test"))
+    known = torch.zeros(32, 32, dtype=torch.bool)
+    known[:30] = True
+    sheet = drawn("complete", "--data", "shapes", "--count", "2", "--rows", "30", "--seed", "4", "--temperature", "0.5")
+    completed = complete(model, images, known, labels, seed=4, temperature=0.5, progress=False)  # the images' own labels
+    assert (sheet == image_grid(torch.cat([images, completed]), columns=2)).all()
 
 
 @pytest.mark.parametrize(
@@ -194,8 +208,8 @@ def test_what_the_package_refuses_the_command_explains_without_a_traceback(recor
 
 
 def test_the_package_installs_a_command_of_its_own():
-    done = subprocess.run([sys.executable.replace("python3", "python").rsplit("/", 1)[0] + "/pixelcnn-edu", "--help"],
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    command = Path(sys.executable).parent / "pixelcnn-edu"
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "evaluate" in done.stdout
 

@@ -1,5 +1,7 @@
 """Images from files are those in the files, and what is damaged is named."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +98,12 @@ def test_your_own_images_are_cut_to_their_middle_and_scaled(tmp_path):
     assert (images[0] == 200).all()
     assert torch.equal(images[1], image[:, :, 8:40])
     assert labels is None
+    portrait = random_bytes(3, 48, 32)
+    save(tmp_path / "upright" / "c.PNG", portrait)
+    images, labels = images_from_folder(tmp_path)
+    assert torch.equal(images[2], portrait[:, 8:40])
+    assert labels is None  # not all lie in sub-folders
+    (tmp_path / "upright" / "c.PNG").unlink()
     assert images_from_folder(tmp_path, size=8)[0].shape == (2, 3, 8, 8)
 
 
@@ -147,7 +155,8 @@ def test_batches_that_come_later_are_taken_in(tmp_path):
     folder = tmp_path / "imagenet32"
     batches(folder, [2])
     assert len(load_images("imagenet32", "train", tmp_path)[0]) == 2
-    (folder / "train_32x32.images").touch()
+    packed = folder / "train_32x32.images"
+    os.utime(packed, (0, packed.stat().st_mtime - 10))
     expected, labels = batches(folder, [2, 3])
     images, their_labels = load_images("imagenet32", "train", tmp_path)
     assert torch.equal(images, expected)

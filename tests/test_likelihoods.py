@@ -707,3 +707,27 @@ def test_a_temperature_that_is_none_is_refused(likelihood, temperature):
     distribution = build(tiny(likelihood=likelihood)).distribution(torch.zeros(1, 3, 8, 8))
     with pytest.raises(ValueError, match=f"temperature must be above 0 and finite, got {temperature}"):
         distribution.tempered(temperature)
+
+
+@pytest.mark.parametrize("coefficients", [False, True])
+def test_a_softmax_at_a_temperature_is_that_of_the_divided_scores(coefficients):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 8, 3, 4, 4, dtype=torch.float64, generator=generator)
+    images = torch.randint(8, (2, 3, 4, 4), generator=generator)
+    size = Categorical.parameter_count(3, 8)
+    params = torch.randn(2, size, 4, 4, dtype=torch.float64, generator=generator)
+    whole = Categorical.from_params(params, channels=3, levels=8) if coefficients else Categorical(logits)
+    scores = whole._conditional_logits(images) if coefficients else logits  # (N, levels, C, H, W)
+    expected = (scores / 0.7).log_softmax(dim=1).gather(1, images.unsqueeze(1)).squeeze(1)  # (N, C, H, W)
+    torch.testing.assert_close(whole.tempered(0.7).log_prob(images, per_channel=True), expected)
+
+
+def test_sub_pixels_at_a_temperature_are_their_channels_at_it():
+    generator = torch.Generator().manual_seed(0)
+    params = torch.randn(6, 3 * 2, 4, 4, dtype=torch.float64, generator=generator)  # of one channel each
+    images = torch.randint(256, (2, 3, 4, 4), generator=generator)
+    each = DiscretizedLogisticMixture.from_params(params, channels=1)
+    apart = each.tempered(2.0).log_prob(images.flatten(0, 1).unsqueeze(1)).view(2, 3, 4, 4)
+    tempered = SubPixels(each, 3).tempered(2.0).log_prob(images, per_channel=True)
+    torch.testing.assert_close(tempered, apart)
+    assert not torch.allclose(tempered, SubPixels(each, 3).log_prob(images, per_channel=True))

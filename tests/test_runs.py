@@ -94,7 +94,7 @@ def test_a_longer_run_is_no_other_run_and_keeps_its_start(tmp_path):
     first = RunFolder(tmp_path, tiny(), Training(steps=10), IMAGES)
     first.environment["started"] = "2020-02-02T20:20:02+00:00"
     first.save(state(), finished=True)
-    second = RunFolder(tmp_path, tiny(), Training(steps=20), IMAGES)
+    second = RunFolder(tmp_path, tiny(), Training(steps=20, accumulate=2, compile=True), IMAGES)
     assert second.checkpoint["step"] == 10
     second.save(state(20), finished=True)
     run = read_run(tmp_path)

@@ -76,6 +76,13 @@ def test_a_finished_run_is_not_trained_further_and_not_made_shorter(tmp_path):
     assert read_run(tmp_path).training["steps"] == 6
 
 
+def test_seconds_go_on_where_a_run_stopped(tmp_path):
+    run(5, tmp_path)
+    checkpoint = torch.load(tmp_path / "checkpoint.pt")
+    torch.save({**checkpoint, "seconds": 5000.0}, tmp_path / "checkpoint.pt")
+    assert run(10, tmp_path)[1][-1]["seconds"] > 5000
+
+
 def test_the_data_dependent_initialisation_happens_once_and_on_the_first_images_alone(tmp_path, monkeypatch):
     seen, init = [], pixelcnn_edu.training.data_dependent_init
     monkeypatch.setattr(
@@ -84,7 +91,8 @@ def test_the_data_dependent_initialisation_happens_once_and_on_the_first_images_
     run(5, tmp_path, init_images=7)
     run(10, tmp_path, init_images=7)
     assert [len(x) for x in seen] == [7]
-    assert any(torch.equal(seen[0][0], to_model(image)) for image in IMAGES)
+    first, _ = pixelcnn_edu.training._take(IMAGES, None, pixelcnn_edu.training._indices(20, 7, 0, 0), torch.device("cpu"))
+    assert torch.equal(seen[0], to_model(first))
 
 
 # Where a key press can strike: in the network, between Adam's step and the average's, in the test, in the writing.
@@ -158,7 +166,11 @@ def test_ctrl_c_loses_nothing(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(pixelcnn_edu.state.TrainingState, "update", interrupted)
         run(12, tmp_path / "parts")
-    assert read_run(tmp_path / "parts").environment["finished"] is False
+    stopped = read_run(tmp_path / "parts")
+    assert stopped.environment["finished"] is False
+    kept, written = torch.load(tmp_path / "parts" / "checkpoint.pt"), load_file(tmp_path / "parts" / "weights.safetensors")
+    assert all(torch.equal(weights, kept["average"][f"module.{name}"]) for name, weights in written.items())
+    assert any(not torch.equal(weights, kept["model"][name]) for name, weights in written.items())
     continued, _ = run(12, tmp_path / "parts")
     assert same(straight, continued)
     assert read_run(tmp_path / "parts").environment["finished"] is True
@@ -426,6 +438,7 @@ def test_mixed_precision_trains_nearly_the_same_and_scores_in_float32():
     _, lines = run(5)
     _, mixed = run(5, mixed_precision=True)
     assert mixed[-1]["train_bits_per_dim"] == pytest.approx(lines[-1]["train_bits_per_dim"], rel=0.02)
+    assert mixed[-1]["train_bits_per_dim"] != lines[-1]["train_bits_per_dim"]
     averaged, _ = run(1, mixed_precision=True)
     assert all(p.dtype == torch.float32 for p in averaged.parameters())
 
@@ -675,3 +688,8 @@ def test_ctrl_c_may_be_pressed_twice_and_after_the_last_step(tmp_path, monkeypat
             run(5, tmp_path)
         assert read_run(tmp_path).environment["finished"] is False
     assert (tmp_path / "weights.safetensors").exists()
+
+
+def test_adam_remembers_as_long_as_it_is_told():
+    state = pixelcnn_edu.state.TrainingState(PixelCNNpp(tiny()), Training(betas=(0.7, 0.8)), torch.device("cpu"))
+    assert [group["betas"] for group in state.optimizer.param_groups] == [(0.7, 0.8)]
