@@ -175,6 +175,7 @@ def test_a_run_is_shipped_whole_or_not_at_all(tmp_path):
     ship.ship(run, "mine", root)
     shipped = root / "book" / "runs" / "mine"
     assert sorted(file.name for file in shipped.iterdir()) == sorted([*ship.RECORD, "card.md"])
+    assert "A PixelCNN++ trained on other images" in (shipped / "card.md").read_text()
     assert "mine.safetensors" in (root / "pixelcnn_edu" / "pretrained" / "SHA256SUMS").read_text()
     environment = run / "environment.json"
     environment.write_text(environment.read_text().replace('"finished": true', '"finished": false'))

@@ -7,6 +7,7 @@ The record goes to `book/runs/NAME`, the weights to `pixelcnn_edu/pretrained/NAM
 """
 
 import hashlib
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -16,14 +17,16 @@ from pixelcnn_edu.runs import read_run
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ("config.json", "environment.json", "metrics.csv", "samples.png")
 LARGEST = 8_000_000  # bytes of weights
+CIFAR10 = {"images": 50_000, "sha256_of_some": "251d12b305a2bbcb"}  # its training images, as `fit` records them
+NETWORKS = {"pixelcnn++": "PixelCNN++", "pixelcnn": "PixelCNN"}
 CARD = """# {name}
 
-A PixelCNN++ trained on CIFAR-10, with weights averaged over the run: `pixelcnn_edu.load_pretrained("{name}")`.
+A {network} trained on {data}, with weights averaged over the run: `pixelcnn_edu.load_pretrained("{name}")`.
 
 | | |
 |---|---|
 | test bits/dim | {bits:.4f} on all {test_images:,} test images |
-| data | CIFAR-10, 50,000 training images, without augmentation |
+| data | {data}: {images_there:,} training images, without augmentation |
 | budget | {steps:,} steps of {batch_size} images, {images:,} in all; {hours:.1f} hours |
 | trained on | {machine}, {threads} thread(s), PyTorch {torch} |
 | started, ended | {started}, {ended} |
@@ -43,9 +46,13 @@ def card(name, folder, weights):
     run = read_run(folder)
     last = {column: values[-1] for column, values in run.metrics.items()}
     content = weights.read_bytes()
+    data = json.loads((folder / "config.json").read_text())["data"]
     training = {key: value for key, value in run.training.items() if key not in ("steps", "batch_size", "seed")}
     return CARD.format(
         name=name,
+        network=NETWORKS[run.config.architecture],
+        data="CIFAR-10" if data == CIFAR10 else "other images",
+        images_there=data["images"],
         bits=last["test_bits_per_dim"],
         test_images=int(last["test_images"]),
         steps=int(last["step"]),
