@@ -100,9 +100,8 @@ def fit(
     alone writes. `tensorboard` writes the record for that program too.
 
     Raises ValueError where images are missing or do not match their labels, for a folder with another run and for a device
-    that is not there, OSError where
-    the folder cannot be written or has no room, FloatingPointError where the loss is no longer a number, and MemoryError,
-    with the batch that would fit, where memory does not suffice. Explained in chapter 10.
+    that is not there, OSError where the folder cannot be written or has no room, FloatingPointError where the loss is no
+    longer a number, and MemoryError, with the batch that would fit, where memory does not suffice. Explained in chapter 10.
     """
     training = training or Training()
     device = process_device(device or "auto")
