@@ -179,3 +179,4 @@ def test_every_record_is_read_by_a_chapter():
         assert re.search(rf"^{name} +[\d,]+ +[\d,]+ +{score}$", printed, re.MULTILINE), f"chapter 12 does not show {name}"
     small = float(record(RUNS / "cifar10-small")[2][-1]["test_bits_per_dim"])
     assert re.search(rf"^{small:.3f} bits/dim on 10,000 test images$", printed, re.MULTILINE)
+    assert f"| CIFAR-10, bits/dim | {small:.2f}, the small model" in (ROOT / "README.md").read_text()
