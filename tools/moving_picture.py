@@ -20,7 +20,7 @@ from pixelcnn_edu.style import BLUE, GREEN, GREY, INK, PAPER, RED
 from pixelcnn_edu.widgets.predictions import level_probabilities
 
 OUT = Path(__file__).resolve().parent.parent / "book" / "_static"
-SEED, TEMPERATURE, COUNT, LARGE = 3, 0.9, 9, 4  # LARGE is the image that is shown large, with its predictions
+SEED, TEMPERATURE, COUNT, LARGE = 6, 0.9, 9, 1  # LARGE is the image that is shown large, with its predictions
 SLOW, QUICK, SLOWLY = 450, 100, 5  # milliseconds of a frame, and how many pixels are drawn slowly at a time
 
 # In dots; shown at two thirds of it, for fine screens.
