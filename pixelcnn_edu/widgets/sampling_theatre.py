@@ -27,7 +27,7 @@ from pixelcnn_edu.widgets.predictions import (
 
 __all__ = ["SamplingTheatre"]
 
-SIZE, SEED, TEMPERATURE = 16, 1, 0.9  # of the image that is shown where no model is given
+SIZE, SEED, TEMPERATURE = 16, 4, 0.9  # of the image that is shown where no model is given
 SAME = 1e-6  # probabilities that differ by less are the same but for rounding
 
 
