@@ -59,13 +59,11 @@ class Train:
         if started and not self.resume:
             raise ValueError(f"{self.out} holds a run; add --resume to go on with it, or choose another folder")
         device = process_device(self.device)
-        images, labels = _load(self.data, "train", self.model.image_shape[1])
-        test, test_labels = _load(self.data, "test", self.model.image_shape[1])
+        images, labels = _load(self.data, "train", self.model.image_shape[1], self.model.classes)
+        test, test_labels = _load(self.data, "test", self.model.image_shape[1], self.model.classes)
         config = dataclasses.replace(self.model, image_shape=tuple(images.shape[1:]))
         config = config.original() if self.original else config
-        if config.classes:
-            _check_classes(self.data)
-        else:
+        if not config.classes:
             labels = test_labels = None
         torch.manual_seed(self.training.seed)
         with joined(device):
@@ -108,9 +106,7 @@ class Evaluate:
     def __call__(self):
         """Measure and print."""
         model = load_model(self.run).to(process_device(self.device))
-        images, labels = _load(self.data, self.split, model.config.image_shape[1])
-        if model.config.classes:
-            _check_classes(self.data)
+        images, labels = _load(self.data, self.split, model.config.image_shape[1], model.config.classes)
         images = images[: _at_least_one("images", self.images)]
         labels = labels[: self.images] if model.config.classes and labels is not None else None
         bits = bits_per_image(model, images, labels)
@@ -182,7 +178,8 @@ class Complete:
         """Complete and write."""
         _check_place(self.out)
         model = load_model(self.run).to(process_device(self.device))
-        images, labels = _load(self.data, "test", model.config.image_shape[1])
+        own_labels = model.config.classes and self.label is None
+        images, labels = _load(self.data, "test", model.config.image_shape[1], own_labels)
         count = _at_least_one("count", self.count)
         images, labels = images[:count], None if labels is None else labels[:count]
         height, width = images.shape[2:]
@@ -191,10 +188,8 @@ class Complete:
             raise ValueError(f"--rows must be 0 to {height}, got {rows}")
         known = torch.zeros(height, width, dtype=torch.bool)
         known[:rows] = True
-        if not model.config.classes or self.label is not None:
+        if not own_labels:
             labels = _labels(model, len(images), self.label)
-        else:
-            _check_classes(self.data)
         done = complete(model, images, known, labels, self.seed, temperature=self.temperature)
         write_sheet(self.out, torch.cat([images, done.cpu()]), model.config.levels, columns=len(images))
         print(f"wrote {self.out}")
@@ -224,9 +219,16 @@ def main(arguments=None):
         return 1
 
 
-def _load(name, split, size):
-    """A data set by name, or the part `split` of a folder of images, scaled to `size`."""
-    return images_from_folder(Path(name) / split, size) if _is_folder(name) else load_images(name, split)
+def _load(name, split, size, labels_count):
+    """A data set by name, or the part `split` of a folder of images, scaled to `size`.
+
+    Where labels count, those of a folder's two parts must mean the same.
+    """
+    if not _is_folder(name):
+        return load_images(name, split)
+    if labels_count:
+        _check_classes(name)
+    return images_from_folder(Path(name) / split, size)
 
 
 def _is_folder(data):
@@ -237,7 +239,7 @@ def _is_folder(data):
 def _check_classes(data):
     """Raise ValueError where the parts of a folder have different sub-folders; their places in the alphabet are labels."""
     parts = [Path(data) / part for part in ("train", "test")]
-    if not _is_folder(data) or not all(part.is_dir() for part in parts):  # to measure, one part is enough
+    if not all(part.is_dir() for part in parts):  # to measure, one part is enough
         return
     train, test = (set(class_folders(part)) for part in parts)
     if train != test:

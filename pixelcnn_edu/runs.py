@@ -33,10 +33,14 @@ COLUMNS = ("step", "seconds", "images", "train_bits_per_dim", "test_bits_per_dim
 
 @dataclass(frozen=True)
 class Run:
-    """A recorded run: `config` of the model, `training` and `environment` as dicts, `metrics` as a dict of arrays."""
+    """A recorded run: `config` of the model, `training` and `environment` as dicts, `metrics` as a dict of arrays.
+
+    `data` tells the training images from others; it is None in records from before it was written.
+    """
 
     config: Config
     training: dict
+    data: dict | None
     environment: dict
     metrics: dict
 
@@ -49,7 +53,7 @@ def read_run(folder):
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     metrics = {name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS}
-    return Run(Config(**settings["model"]), settings["training"], environment, metrics)
+    return Run(Config(**settings["model"]), settings["training"], settings.get("data"), environment, metrics)
 
 
 class RunFolder:

@@ -25,7 +25,7 @@ __all__ = ["Training", "evaluate", "fit"]
 class Training:
     """How to train; the defaults are the released code's Adam, learning rate, decay and average.
 
-    Its batch has 128 images, its initialisation 16.
+    There a batch has 128 images, and the initialisation takes 16.
 
     Attributes:
         steps: updates in all.

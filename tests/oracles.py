@@ -1,11 +1,14 @@
 """Slow and obvious versions of what the package computes, and the small models that several test files use."""
 
+import contextlib
+
 import torch
 
 from pixelcnn_edu.blocks import data_dependent_init
 from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import to_model
 from pixelcnn_edu.models import build
+from pixelcnn_edu.state import TrainingState
 
 
 def random_bytes(*shape, levels=256, seed=0):
@@ -52,3 +55,18 @@ def earlier_pixels(height, width):
     """Which pixels come before which in raster order: bool (H * W, H, W), entry [p, i, j] for (i, j) before p."""
     order = torch.arange(height * width)
     return (order[None, :] < order[:, None]).reshape(-1, height, width)
+
+
+@contextlib.contextmanager
+def ctrl_c_at(step, monkeypatch):
+    """Inside, training is interrupted before it takes the step after `step`."""
+    update = TrainingState.update
+
+    def interrupted(state, loss):
+        if state.step == step:
+            raise KeyboardInterrupt
+        update(state, loss)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingState, "update", interrupted)
+        yield

@@ -10,6 +10,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from oracles import ctrl_c_at
 
 import pixelcnn_edu.training
 import tools.ladder
@@ -100,15 +101,7 @@ def test_a_rung_that_was_stopped_is_scored_when_it_has_ended_and_not_before(tmp_
     monkeypatch.setattr(tools.ladder, "BUDGET", {"steps": 2, "batch_size": 2, "record_every": 1, "ema_decay": 0.5})
     monkeypatch.setattr(tools.ladder.Config, "small", classmethod(lambda cls, **changes: cls.tiny(filters=2, **changes)))
     monkeypatch.setattr(pixelcnn_edu.training, "sample", lambda model, count, *_, **__: images[:1].expand(count, -1, -1, -1))
-    update = pixelcnn_edu.state.TrainingState.update
-
-    def stopped(state, loss):
-        if state.step == 1:
-            raise KeyboardInterrupt
-        update(state, loss)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pixelcnn_edu.state.TrainingState, "update", stopped)
+    with ctrl_c_at(1, monkeypatch):
         assert not tools.ladder.climb("full", tmp_path / "full")
     assert (tmp_path / "full" / "weights.safetensors").exists()
     assert not (tmp_path / "full" / ladder.SCORES).exists()

@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 import torch
-from oracles import random_bytes, tiny
+from oracles import ctrl_c_at, random_bytes, tiny
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
@@ -156,15 +156,7 @@ def test_ctrl_c_without_a_folder_gives_back_what_there_is(monkeypatch, capsys):
 
 def test_ctrl_c_loses_nothing(tmp_path, monkeypatch):
     straight, _ = run(12, tmp_path / "straight")
-    update = pixelcnn_edu.state.TrainingState.update
-
-    def interrupted(state, loss):
-        if state.step == 7:
-            raise KeyboardInterrupt
-        update(state, loss)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pixelcnn_edu.state.TrainingState, "update", interrupted)
+    with ctrl_c_at(7, monkeypatch):
         run(12, tmp_path / "parts")
     stopped = read_run(tmp_path / "parts")
     assert stopped.environment["finished"] is False

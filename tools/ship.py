@@ -7,7 +7,6 @@ The record goes to `book/runs/NAME`, the weights to `pixelcnn_edu/pretrained/NAM
 """
 
 import hashlib
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -46,13 +45,12 @@ def card(name, folder, weights):
     run = read_run(folder)
     last = {column: values[-1] for column, values in run.metrics.items()}
     content = weights.read_bytes()
-    data = json.loads((folder / "config.json").read_text())["data"]
     training = {key: value for key, value in run.training.items() if key not in ("steps", "batch_size", "seed")}
     return CARD.format(
         name=name,
         network=NETWORKS[run.config.architecture],
-        data="CIFAR-10" if data == CIFAR10 else "other images",
-        images_there=data["images"],
+        data="CIFAR-10" if run.data == CIFAR10 else "other images",
+        images_there=run.data["images"],
         bits=last["test_bits_per_dim"],
         test_images=int(last["test_images"]),
         steps=int(last["step"]),

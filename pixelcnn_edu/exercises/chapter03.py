@@ -108,12 +108,10 @@ def _grouped_mask(answer):
         return "at the centre you treat the pixel as a whole; there green may see red, and blue both (section 3.1)"
     if answers(everywhere=True):
         return "you apply the rule of colours to earlier pixels too, but of those every colour may see all (section 3.1)"
-    if any(not g[:, :, : g.shape[2] // 2].all() or g[:, :, g.shape[2] // 2 + 1 :].any() for g in got):
+    centres = [size // 2 for _, _, size, _ in cases]
+    if any(not g[:, :, :c].all() or g[:, :, c + 1 :].any() for g, c in zip(got, centres)):
         return "off the centre row your mask is not chapter 2's: all of the rows above, nothing of those below"
-    if any(
-        not g[:, :, g.shape[2] // 2, : g.shape[2] // 2].all() or g[:, :, g.shape[2] // 2, g.shape[2] // 2 + 1 :].any()
-        for g in got
-    ):
+    if any(not g[:, :, c, :c].all() or g[:, :, c, c + 1 :].any() for g, c in zip(got, centres)):
         return "in the centre row your mask is not chapter 2's: all that is left of the centre, nothing to its right"
     if torch.equal(got[0], got[1]):
         return "your A and your B agree; at the centre, type A hides a colour from itself, and B shows it (section 3.1)"

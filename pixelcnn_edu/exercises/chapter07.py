@@ -98,12 +98,11 @@ class _Net(nn.Module):
     def __init__(self, kind):
         super().__init__()
         self.kind = kind
-        self.halves = nn.ModuleList()  # of "half masked": two layers that make a half of the output each
-        if kind == "half masked":
-            self.halves.extend([MaskedConv2d(2, 1, 3, "A"), MaskedConv2d(2, 1, 3, "B")])
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             self.first, self.last, self.other = (nn.Conv2d(2, 2, 1) for _ in range(3))
+            if kind == "half masked":  # each makes a half of the output
+                self.halves = nn.ModuleList([MaskedConv2d(2, 1, 3, "A"), MaskedConv2d(2, 1, 3, "B")])
 
     def forward(self, x):
         h = self.last(torch.tanh(self.first(x)))

@@ -68,11 +68,16 @@ def _dropout(answer):
         return "with training=True nothing is dropped"
     if abs(zeros - 0.75) < 0.05:
         return "at p = 0.25 you drop three of four: p is the probability of dropping, not of keeping"
-    if len((noisy == 0).float().mean(dim=(2, 3)).unique()) <= 2:
+
+    def shared(dim):
+        """Whether a mask serves several places along these axes: then the shares that are dropped are all or nothing."""
+        return len((noisy == 0).float().mean(dim=dim).unique()) <= 2
+
+    if shared((2, 3)):
         return "you drop whole channels; every activation needs a draw of its own (section 8.8)"
-    if len((noisy == 0).float().mean(dim=0).unique()) <= 2 or len((noisy == 0).float().mean(dim=1).unique()) <= 2:
+    if shared(0) or shared(1):
         return "you use one mask for several images or channels; every activation needs a draw of its own"
-    if any(len((noisy == 0).float().mean(dim=dim).unique()) <= 2 for dim in (2, 3)):
+    if shared(2) or shared(3):
         return "you use one mask for several rows or columns; every activation needs a draw of its own"
     if abs(zeros - 0.25) > 0.03:
         return f"at p = 0.25 you drop {zeros:.0%} of the activations"

@@ -16,7 +16,10 @@ def _half_life(answer):
     def answers(function):
         return all(close(g, function(d)) for g, d in zip(got, decays))
 
-    if answers(lambda d: math.log(0.5) / math.log(d)):
+    def right(d):
+        return math.log(0.5) / math.log(d)
+
+    if answers(right):
         return None
     if answers(lambda d: math.log(2) / math.log(d)):
         return "a number of steps cannot be below 0: one of the two logarithms has the wrong sign"
@@ -28,12 +31,12 @@ def _half_life(answer):
         return "after so many steps 1/e is left, about 37%, not a half"
     if answers(lambda d: 0.5 / (1 - d)):
         return "you take the same amount away at each step, but the factors multiply: each step takes less than the last"
-    if all(g == round(g) and abs(g - math.log(0.5) / math.log(d)) <= 1 for g, d in zip(got, decays)):
+    if all(g == round(g) and abs(g - right(d)) <= 1 for g, d in zip(got, decays)):
         return "right but for rounding: return the exact number"
-    if all(close(g, math.log(0.5) / math.log(d)) for g, d in zip(got[:-1], decays)):
+    if all(close(g, right(d)) for g, d in zip(got[:-1], decays)):
         return "right but for 0.999995, of which float32 keeps too few digits; compute in float64, as Python itself does"
-    wrong = next(k for k in range(4) if not close(got[k], math.log(0.5) / math.log(decays[k])))
-    return f"at {decays[wrong]} you say {got[wrong]:.4g} steps; compare {decays[wrong]} to that power with a half"
+    wrong, said = next((d, g) for d, g in zip(decays, got) if not close(g, right(d)))
+    return f"at {wrong} you say {said:.4g} steps; compare {wrong} to that power with a half"
 
 
 def _weight_norm_gradients(answer):

@@ -37,7 +37,7 @@ def _what_it_shows(answer):
         return None
     if not all(word in ("holds", "fails", "open") for word in got):
         return f'return one of the words "holds", "fails" and "open"; you return {got[0]!r}'
-    if got == [verdict(d.mean(), d.std(ddof=1), spread) for d, spread in ((o - i, s) for i, o, s in cases)]:
+    if got == [verdict((other - one).mean(), (other - one).std(ddof=1), spread) for one, other, spread in cases]:
         return "you compare with the deviation over images; the error of a mean is that, divided by the root of their number"
     if got[0] == got[1] == "open" and got[6] == "holds":
         return "you compare two errors of the scores; take the differences image by image first (section 12.1)"
@@ -118,9 +118,11 @@ def _told_apart(answer):
         return "count by hand: own scores 1 and 2 against strangers 2 and 3 make three and a half of four pairs"
     many = np.linspace(0, 1, 10_000)
     tracemalloc.start()
-    same = float(call(answer, many.copy(), many.copy()))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    try:
+        same = float(call(answer, many.copy(), many.copy()))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:  # what is traced runs slowly
+        tracemalloc.stop()
     if not math.isclose(same, 0.5, abs_tol=1e-6):
         return "the same 10,000 scores twice cannot be told apart: that is 0.5"
     if peak > 2e7:  # all pairs take 1e8 bytes, at a byte each

@@ -167,7 +167,7 @@ def static_html(curves):
         f'<fieldset><legend>rungs</legend><div class="lad-boxes">{boxes}</div><button type="button" data-control="all">'
         'show all</button> <button type="button" data-control="none">hide all</button></fieldset>'
         f'{_notes(curves)}{_table(curves)}<script type="application/json">{script}</script></div>'
-        f"<script>{(HERE / 'ladder_explorer.js').read_text()}</script>"
+        f"<script>{(HERE / 'own_ids.js').read_text()}{(HERE / 'ladder_explorer.js').read_text()}</script>"
     )
 
 

@@ -4,12 +4,7 @@
 
   function start(root) {
     root.dataset.ready = "";
-    // Labels find their controls by id, so every further copy in a page gets ids of its own.
-    const copy = (window.pixelcnnEduCopies = (window.pixelcnnEduCopies ?? 0) + 1);
-    for (const label of copy > 1 ? root.querySelectorAll("label[for]") : []) {
-      const target = root.querySelector(`[id="${label.htmlFor}"]`);
-      label.htmlFor = target.id = `${target.id}-${copy}`;
-    }
+    pixelcnnEduOwnIds(root);
     const { size, interval, own, fields } = JSON.parse(root.querySelector("script[type='application/json']").textContent);
     const control = Object.fromEntries([...root.querySelectorAll("[data-control]")].map((c) => [c.dataset.control, c]));
     const first = root.querySelector(".rf-panel"), panels = [first, first.cloneNode(true)];

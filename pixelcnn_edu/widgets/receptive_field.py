@@ -156,7 +156,7 @@ def static_html():
         f"{_range('row', row, 0, SIZE - 1)}{_range('column', column, 0, SIZE - 1)}</div>"
         f'<div class="rf-panels">{first}</div>{_legend()}'
         f'<script type="application/json">{json.dumps(data)}</script></div>'
-        f"<script>{(HERE / 'receptive_field.js').read_text()}</script>"
+        f"<script>{(HERE / 'own_ids.js').read_text()}{(HERE / 'receptive_field.js').read_text()}</script>"
     )
 
 
