@@ -37,6 +37,7 @@ class Train:
         preset: size of the model; every option of the model below changes it.
         data: cifar10, shapes, imagenet32, imagenet64, or a folder of your own images with train and test in it. It decides
             the size of the images; your own are scaled to the height of --image-shape.
+        validation: how many of the training images, the last ones, are kept for validation; the test set is left alone.
         resume: go on where the run in the folder stopped; an empty folder starts a run.
         original: take all five of the paper's changes back, and train the original PixelCNN.
         device: auto for a GPU where there is one, else cpu, cuda, cuda:1, ...
@@ -46,6 +47,7 @@ class Train:
     out: Path
     preset: Preset = "small"
     data: str = "cifar10"
+    validation: int = 5000
     resume: bool = False
     original: bool = False
     device: str = "auto"
@@ -60,20 +62,23 @@ class Train:
             raise ValueError(f"{self.out} holds a run; add --resume to go on with it, or choose another folder")
         device = process_device(self.device)
         images, labels = _load(self.data, "train", self.model.image_shape[1], self.model.classes)
-        test, test_labels = _load(self.data, "test", self.model.image_shape[1], self.model.classes)
+        kept = len(images) - self.validation
+        if not 1 <= kept < len(images):
+            raise ValueError(
+                f"--validation must be 1 to {len(images) - 1} of the {len(images)} images, got {self.validation}"
+            )
         config = dataclasses.replace(self.model, image_shape=tuple(images.shape[1:]))
         config = config.original() if self.original else config
-        if not config.classes:
-            labels = test_labels = None
+        labels = labels if config.classes else None
         torch.manual_seed(self.training.seed)
         with joined(device):
             _, lines = fit(
                 build(config),
-                images,
-                labels,
+                images[:kept],
+                None if labels is None else labels[:kept],
                 self.training,
-                test,
-                test_labels,
+                images[kept:],
+                None if labels is None else labels[kept:],
                 out=self.out,
                 device=device,
                 tensorboard=self.tensorboard,
@@ -81,7 +86,8 @@ class Train:
             finished = bool(lines) and lines[-1]["step"] == self.training.steps
             if finished and rank() == 0:
                 last = lines[-1]
-                print(f"{last['test_bits_per_dim']:.4f} bits/dim on {last['test_images']} test images; see {self.out}")
+                print(f"{last['validation_bits_per_dim']:.4f} bits/dim on {last['validation_images']} validation images")
+                print(f"see {self.out}; evaluate measures it on the test set")
         return finished
 
 

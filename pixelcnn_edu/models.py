@@ -5,6 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrize
 
 from pixelcnn_edu.blocks import GatedResNet, normalized
 from pixelcnn_edu.causal import (
@@ -90,6 +91,16 @@ class PixelModel(nn.Module):
     def bits_per_dim(self, images, labels=None):
         """Negative log-likelihood in bits a sub-pixel, integers (N, C, H, W) -> (N,); 8 is a uniform guess at a byte."""
         return -self.log_prob(images, labels) / (math.log(2) * math.prod(images.shape[1:]))
+
+    def hidden_kernels(self):
+        """The kernels of all convolutions but those that read pixels and the last: parameters (out, in, rows, columns).
+
+        Of a weight-normed convolution it is the direction V. What Muon moves (see `optimizers`).
+        """
+        for layer in self.hidden_layers():
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                normed = parametrize.is_parametrized(layer, "weight")
+                yield layer.parametrizations.weight.original1 if normed else layer.weight
 
     def check(self, x, labels=None):
         """Raise ValueError unless x and labels fit the model; return the labels as int64 or None."""
@@ -229,6 +240,10 @@ class PixelCNNpp(PixelModel):
         if not config.whole_pixels:
             mask_colors(self.to_params, _colors(config, filters), _colors(config, config.outputs))
 
+    def hidden_layers(self):
+        """The modules between the first convolutions and the last."""
+        return [*self.up.modules(), *self.down.modules()]
+
     def forward(self, x, labels=None):
         _, horizontal = self.streams(x, labels)
         return self.output(horizontal)
@@ -307,6 +322,10 @@ class PixelCNN(PixelModel):
             nn.ReLU(),
             MaskedConv2d(features, config.outputs, 1, "B", colors),
         )
+
+    def hidden_layers(self):
+        """The modules between the first convolution and the last."""
+        return [*self.blocks.modules(), self.to_params[1]]
 
     def forward(self, x, labels=None):
         labels = self.check(x, labels)

@@ -28,7 +28,15 @@ __all__ = ["Run", "RunFolder", "image_grid", "read_run", "write_sheet"]
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
 MAY_CHANGE = ("steps", "accumulate", "compile")  # a run may be made longer, and go on where memory or speed differ
-COLUMNS = ("step", "seconds", "images", "train_bits_per_dim", "test_bits_per_dim", "test_images")
+COLUMNS = (
+    "step",
+    "seconds",
+    "images",
+    "train_bits_per_dim",
+    "validation_bits_per_dim",
+    "live_validation_bits_per_dim",
+    "validation_images",
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ def read_run(folder):
     environment = json.loads((folder / "environment.json").read_text())
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    metrics = {name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS}
+    metrics = {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]} if rows else {}
     return Run(Config(**settings["model"]), settings["training"], settings.get("data"), environment, metrics)
 
 
@@ -95,6 +103,7 @@ class RunFolder:
                 raise ValueError(f"{self.path} holds a recorded run without its checkpoint; choose another folder")
             return None
         self._refuse_another_run(saved["settings"])
+        self._refuse_another_schedule(saved)
         if saved["step"] > self.settings["training"]["steps"]:
             raise ValueError(
                 f"{self.path} holds a run of {saved['step']} steps, which cannot be made shorter; choose another folder"
@@ -154,8 +163,13 @@ class RunFolder:
             scratch.unlink(missing_ok=True)
 
     def _refuse_another_run(self, saved):
-        # Fields may be newer than the checkpoint.
+        # Fields of the model may be newer than the checkpoint; of training, they would change how the run goes on.
         saved = {"data": self.settings["data"], **saved, "model": {**asdict(Config()), **saved["model"]}}
+        if saved["training"].keys() != self.settings["training"].keys():
+            raise ValueError(
+                f"{self.path} holds a checkpoint that another version of this package wrote; finish it there, or choose "
+                "another folder"
+            )
         differences = [
             f"{part}.{name}: {saved[part][name]} there, {value} now"
             for part, now in self.settings.items()
@@ -165,6 +179,16 @@ class RunFolder:
         if differences:
             raise ValueError(
                 f"{self.path} holds a checkpoint of another run ({'; '.join(differences)}); choose another folder"
+            )
+
+    def _refuse_another_schedule(self, saved):
+        """Raise ValueError where the learning rate already fell towards an end that is now another one."""
+        training, before = self.settings["training"], saved["settings"]["training"]["steps"]
+        cooling_from = (1 - training["cooldown"]) * min(before, training["steps"])
+        if training["cooldown"] and before != training["steps"] and saved["step"] > cooling_from:
+            raise ValueError(
+                f"{self.path} holds a run whose learning rate falls to zero at step {before}; at step {saved['step']} it "
+                f"cannot be made one of {training['steps']} steps any more; choose another folder"
             )
 
 

@@ -1,4 +1,4 @@
-"""All that changes in training, and one step of it: the gradient of a batch, Adam, the average of the weights."""
+"""All that changes in training, and one step of it: the gradient of a batch, the optimizers, the average of the weights."""
 
 import contextlib
 import time
@@ -9,6 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pixelcnn_edu.interrupts import interrupts_wait
+from pixelcnn_edu.optimizers import learning_rate_factor, make_optimizers
 from pixelcnn_edu.parallel import mean_over_processes, world_size
 from pixelcnn_edu.probes import bits_per_image
 
@@ -16,12 +17,13 @@ __all__ = ["TrainingState"]
 
 
 class TrainingState:
-    """All that changes in training, so that it can be saved and taken up again: weights, their average, Adam, the record."""
+    """All that changes in training, to be saved and taken up again: weights, their average, optimizers, record."""
 
     def __init__(self, model, training, device):
         self.model, self.training, self.device = model, training, device
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay))
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate, betas=training.betas, fused=True)
+        self.optimizers = make_optimizers(model, training)
+        self.peak_rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.loss = _Loss(model)
         if training.compile:
             self.loss = torch.compile(self.loss)
@@ -31,18 +33,23 @@ class TrainingState:
         self.start = time.perf_counter()
 
     @property
+    def _parts(self):
+        return {"model": self.model, "average": self.average, **self.optimizers}
+
+    @property
     def seconds(self):
         return time.perf_counter() - self.start
 
     @property
     def summary(self):
-        """Bits/dim, for the progress bar: of the last batch, and of the last test."""
-        test = f", test {self.lines[-1]['test_bits_per_dim']:.3f}" if "test_bits_per_dim" in (self.lines or [{}])[-1] else ""
-        return f"{self.losses[-1]:.3f} bits/dim{test}" if self.losses else ""
+        """Bits/dim, for the progress bar: of the last batch, and of the last validation."""
+        last = (self.lines or [{}])[-1].get("validation_bits_per_dim")
+        validation = "" if last is None else f", validation {last:.3f}"
+        return f"{self.losses[-1]:.3f} bits/dim{validation}" if self.losses else ""
 
     def gradient(self, images, labels):
         """Leave the gradient of the mean bits/dim in the weights; return that mean, over all processes' images: a float."""
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
         size = len(images) // self.training.accumulate
         total, too_large = torch.zeros((), device=self.device), False
         try:
@@ -68,7 +75,7 @@ class TrainingState:
         too_large = f"a batch of {size} images does not fit into the memory of {self.device}"
         while size > 1:
             size //= 2
-            self.optimizer.zero_grad()
+            self.model.zero_grad()
             try:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.mixed_precision):
                     self.model.bits_per_dim(images[:size], None if labels is None else labels[:size]).mean().backward()
@@ -82,33 +89,36 @@ class TrainingState:
         return f"{too_large}, and neither does a single one: take a smaller model"
 
     def update(self, loss):
-        """One step of Adam along the gradient, and of the average of the weights; `loss`, a float, is what gave it."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.training.learning_rate * self.training.learning_rate_decay**self.step
+        """One step along the gradient, and one of the average of the weights; `loss`, a float, is what gave it."""
+        factor = learning_rate_factor(self.training, self.step)
         with interrupts_wait():  # a step is taken whole or not at all
-            self.optimizer.step()
+            for name, optimizer in self.optimizers.items():
+                optimizer.param_groups[0]["lr"] = self.peak_rates[name] * factor
+                optimizer.step()
             self.average.update_parameters(self.model)
             self.step += 1
             self.losses.append(loss)
 
     @property
     def line_is_due(self):
-        """Whether this step belongs in the record and is not there yet; Ctrl-C during a test leaves it to be made up."""
+        """Whether this step belongs in the record and is not there yet; Ctrl-C during validation leaves it to be made up."""
         recorded = self.lines[-1]["step"] if self.lines else 0
         due = self.step == self.training.steps or self.step % self.training.record_every == 0
         return due and self.step > recorded
 
-    def record(self, test, test_labels, count):
-        """Add a line to the record; what is tested are the averaged weights, on the first `count` images, None for all."""
+    def record(self, images, labels, count):
+        """Add a line to the record; validated is on the first `count` of these images, all where it is None."""
         line = {"step": self.step, "images": self.step * self.training.batch_size}
         line["train_bits_per_dim"] = sum(self.losses) / len(self.losses)
-        if test is not None:
-            labels = None if test_labels is None else test_labels[:count]
+        if images is not None:
+            labels = None if labels is None else labels[:count]
             # Nothing is kept for a backward pass, so twice the images of a training pass fit into the memory.
             at_once = min(100, 2 * self.training.batch_size // self.training.accumulate // world_size())
-            bits = bits_per_image(self.average.module, test[:count], labels, at_once)
-            line["test_bits_per_dim"] = bits.mean().item()
-            line["test_images"] = len(test[:count])
+            live = {"live": self.model} if self.training.ema_decay else {}  # without an average both are the same
+            for name, model in {"": self.average.module, **live}.items():
+                bits = bits_per_image(model, images[:count], labels, at_once)
+                line["_".join(filter(None, (name, "validation_bits_per_dim")))] = bits.mean().item()
+            line["validation_images"] = len(images[:count])
         line["seconds"] = self.seconds
         with interrupts_wait():
             self.lines.append(line)
@@ -121,13 +131,13 @@ class TrainingState:
 
     def state_dict(self):
         """All of it, as `torch.save` takes it: weights, average and moments, step, seconds and record."""
-        parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
+        parts = {name: part.state_dict() for name, part in self._parts.items()}
         return {**parts, **{name: getattr(self, name) for name in ("step", "seconds", "lines", "losses")}}
 
     def load_state_dict(self, saved):
         """Go on from what `state_dict` gave."""
-        for name in ("model", "average", "optimizer"):
-            getattr(self, name).load_state_dict(saved[name])
+        for name, part in self._parts.items():
+            part.load_state_dict(saved[name])
         self.step, self.lines, self.losses = saved["step"], saved["lines"], saved["losses"]
         self.start = time.perf_counter() - saved["seconds"]
 

@@ -5,6 +5,7 @@ import functools
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from tqdm.auto import tqdm
@@ -20,6 +21,8 @@ from pixelcnn_edu.state import TrainingState
 
 __all__ = ["Training", "evaluate", "fit"]
 
+Optimizer = Literal["adam", "muon"]
+
 
 @dataclass(frozen=True)
 class Training:
@@ -30,18 +33,23 @@ class Training:
     Attributes:
         steps: updates in all.
         batch_size: images an update.
-        learning_rate: at the start.
-        learning_rate_decay: the learning rate's factor at every step.
+        optimizer: "adam" for every parameter, as the released code has it, or "muon" for the kernels of the hidden
+            convolutions and Adam for the rest (`optimizers`); "muon" needs torch 2.9.
+        learning_rate: Adam's, at its height.
+        muon_learning_rate: Muon's, at its height.
+        warmup_steps: updates at the start over which the learning rates rise linearly.
+        learning_rate_decay: the learning rates' factor at every step.
+        cooldown: the part of the steps, at the end, over which the learning rates fall linearly to zero; 0 for never.
         betas: how long Adam remembers gradients and their squares.
-        ema_decay: of the running average of the weights, which every test number and every sample is taken with.
+        ema_decay: of the running average of the weights, which every sample is drawn with.
             0 to take them as they are.
         init_images: size of the batch for data-dependent initialisation, 0 to go without.
         record_every: steps between two lines of the record.
-        test_images: how many test images an interim line is measured on; the last line takes all of them.
+        validation_images: how many validation images an interim line is measured on; the last line takes all of them.
         accumulate: parts that a batch is worked through in; the gradient is that of the whole, the memory that of a part.
         mixed_precision: run the network in bfloat16, but for its first and last layers and the likelihood. Rounding what
             lies between costs 0.002 bits/dim in the recorded small model (`benchmarks/precision.py`); weights, average
-            and tests stay in float32. Warns of a GPU that only imitates bfloat16.
+            and validation stay in float32. Warns of a GPU that only imitates bfloat16.
         compile: let `torch.compile` fuse the network, which takes minutes at the first step. It pays in long runs: on a CPU,
             where it needs a C++ compiler, a small model trains a quarter faster (`benchmarks/train_step.py --compile`).
         seed: of the order of the data and of dropout.
@@ -51,13 +59,17 @@ class Training:
 
     steps: int = 1000
     batch_size: int = 16
+    optimizer: Optimizer = "adam"
     learning_rate: float = 1e-3
+    muon_learning_rate: float = 0.02
+    warmup_steps: int = 0
     learning_rate_decay: float = 0.999995
+    cooldown: float = 0.0
     betas: tuple[float, float] = (0.95, 0.9995)
     ema_decay: float = 0.9995
     init_images: int = 64
     record_every: int = 100
-    test_images: int = 500
+    validation_images: int = 500
     accumulate: int = 1
     mixed_precision: bool = False
     compile: bool = False
@@ -65,15 +77,18 @@ class Training:
 
     def __post_init__(self):
         object.__setattr__(self, "betas", tuple(self.betas))  # JSON brings a list
-        at_least_one = ("steps", "batch_size", "record_every", "test_images", "accumulate")
-        for name, least in {**dict.fromkeys(at_least_one, 1), "init_images": 0}.items():
+        at_least_one = ("steps", "batch_size", "record_every", "validation_images", "accumulate")
+        for name, least in {**dict.fromkeys(at_least_one, 1), "init_images": 0, "warmup_steps": 0}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if abs(self.seed) >= 2**40:  # a step's own seed, a million times as large, must fit into 64 bits
             raise ValueError(f"seed must lie between -2**40 and 2**40, got {self.seed}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
-        for name in ("learning_rate_decay", "ema_decay"):
+        if self.optimizer not in get_args(Optimizer):
+            raise ValueError(f"optimizer must be one of {', '.join(map(repr, get_args(Optimizer)))}; got {self.optimizer!r}")
+        for name in ("learning_rate", "muon_learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("learning_rate_decay", "cooldown", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
 
@@ -84,22 +99,24 @@ def fit(
     images,
     labels=None,
     training=None,
-    test=None,
-    test_labels=None,
+    validation=None,
+    validation_labels=None,
     out=None,
     device=None,
     progress=True,
     tensorboard=False,
+    samples=16,
 ):
     """Train `model` on images uint8 (N, C, H, W); return a copy with averaged weights, and the record.
 
-    The record is a list of dicts, one every `record_every` steps: step, seconds (of the clock, tests included), images
-    seen, bits/dim on the training batches since the last line, and, where there are test images, bits/dim of the averaged
-    weights on them. With `out`, a folder, the run is recorded there (see `runs`), and a folder that holds a checkpoint of
-    the same run is continued as if it had never stopped. Ctrl-C or a polite kill (SIGTERM) ends training early and loses
-    nothing; the record says that the run is not finished. `device` is a GPU where there is one, else "cpu"; `training`
-    defaults to `Training()`. Under `torchrun` (see `parallel`) every process takes its part of each batch, and the first
-    alone writes. `tensorboard` writes the record for that program too.
+    The record is a list of dicts, one every `record_every` steps: step, seconds (of the clock, validation included), images
+    seen, bits/dim on the training batches since the last line, and, where there are validation images, bits/dim on them of
+    the averaged weights and of the live ones, those of the last step. With `out`, a folder, the run is recorded there (see
+    `runs`), and a folder that holds a checkpoint of the same run is continued as if it had never stopped. Ctrl-C or a polite
+    kill (SIGTERM) ends training early and loses nothing; the record says that the run is not finished. `device` is a GPU
+    where there is one, else "cpu"; `training` defaults to `Training()`. Under `torchrun` (see `parallel`) every process takes
+    its part of each batch, and the first alone writes. `tensorboard` writes the record for that program too; `samples` images
+    are drawn for it at the end.
 
     Raises ValueError where images are missing or do not match their labels, for a folder with another run and for a device
     that is not there, OSError where the folder cannot be written or has no room, FloatingPointError where the loss is no
@@ -107,7 +124,7 @@ def fit(
     """
     training = training or Training()
     device = process_device(device or "auto")
-    _check(model, images, labels, test, test_labels, training)
+    _check(model, images, labels, validation, validation_labels, training)
     _warn_of_slow_bfloat16(device, training)
     folder = RunFolder(out, model.config, training, images, tensorboard) if out else None
     state = TrainingState(model.to(device).train(), training, device)
@@ -127,7 +144,7 @@ def fit(
             if state.line_is_due:
                 if not state.is_finite:  # or the last good checkpoint would be overwritten
                     raise FloatingPointError(f"the weights are no longer finite{_not_finite(state, out)}")
-                state.record(test, test_labels, None if finished else training.test_images)
+                state.record(validation, validation_labels, None if finished else training.validation_images)
                 if folder:
                     folder.save(state.state_dict(), finished)
             if finished:
@@ -150,7 +167,7 @@ def fit(
     averaged = state.average.module.eval()
     if folder and finished:
         folder.save_weights(averaged)
-        _draw_samples(folder, averaged, progress)
+        _draw_samples(folder, averaged, samples, progress)
     return averaged, state.lines
 
 
@@ -167,21 +184,21 @@ def _stopped(state, folder, bar):
     return finished
 
 
-def _draw_samples(folder, model, progress):
+def _draw_samples(folder, model, count, progress):
     """The record's sheet of samples; they may be interrupted, and are made up when the run is called for again."""
-    labels = torch.arange(16) % model.config.classes if model.config.classes else None
+    labels = torch.arange(count) % model.config.classes if model.config.classes else None
     with contextlib.suppress(KeyboardInterrupt):
-        if rank() == 0:
-            folder.save_samples(sample(model, 16, labels, progress=progress))
+        if count and rank() == 0:
+            folder.save_samples(sample(model, count, labels, progress=progress))
 
 
-def _check(model, images, labels, test, test_labels, training):
+def _check(model, images, labels, validation, validation_labels, training):
     """Raise ValueError for what training would stumble over later, when steps would be lost."""
     if not len(images):
         raise ValueError("there are no images to train on")
-    if test is not None and not len(test):
-        raise ValueError("there are no images to test on; leave test out to train without")
-    for what, some, their_labels in (("images", images, labels), ("test images", test, test_labels)):
+    if validation is not None and not len(validation):
+        raise ValueError("there are no images to validate on; leave validation out to train without")
+    for what, some, their_labels in (("images", images, labels), ("validation images", validation, validation_labels)):
         if some is None:
             continue
         if their_labels is not None and not torch.is_tensor(their_labels):

@@ -28,7 +28,7 @@ BUDGET = {
     "steps": 3000,
     "batch_size": 16,
     "record_every": 250,
-    "test_images": 500,
+    "validation_images": 500,
     "mixed_precision": True,
     "ema_decay": 0.998,
 }
