@@ -37,7 +37,8 @@ class Train:
         preset: size of the model; every option of the model below changes it.
         data: cifar10, shapes, imagenet32, imagenet64, or a folder of your own images with train and test in it. It decides
             the size of the images; your own are scaled to the height of --image-shape.
-        validation: how many of the training images, the last ones, are kept for validation; the test set is left alone.
+        validation: how many of the training images, the last ones, are held out; without a number a tenth, 5,000 at most.
+            The test set is left to evaluate.
         resume: go on where the run in the folder stopped; an empty folder starts a run.
         original: take all five of the paper's changes back, and train the original PixelCNN.
         device: auto for a GPU where there is one, else cpu, cuda, cuda:1, ...
@@ -47,7 +48,7 @@ class Train:
     out: Path
     preset: Preset = "small"
     data: str = "cifar10"
-    validation: int = 5000
+    validation: int | None = None
     resume: bool = False
     original: bool = False
     device: str = "auto"
@@ -62,11 +63,10 @@ class Train:
             raise ValueError(f"{self.out} holds a run; add --resume to go on with it, or choose another folder")
         device = process_device(self.device)
         images, labels = _load(self.data, "train", self.model.image_shape[1], self.model.classes)
-        kept = len(images) - self.validation
+        held_out = max(1, min(5000, len(images) // 10)) if self.validation is None else self.validation
+        kept = len(images) - held_out
         if not 1 <= kept < len(images):
-            raise ValueError(
-                f"--validation must be 1 to {len(images) - 1} of the {len(images)} images, got {self.validation}"
-            )
+            raise ValueError(f"--validation must leave images on both sides: {held_out} of {len(images)} do not")
         config = dataclasses.replace(self.model, image_shape=tuple(images.shape[1:]))
         config = config.original() if self.original else config
         labels = labels if config.classes else None

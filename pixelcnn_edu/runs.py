@@ -60,7 +60,9 @@ def read_run(folder):
     environment = json.loads((folder / "environment.json").read_text())
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    metrics = {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]} if rows else {}
+    # The first edition had no validation images: it looked at test images all along, and named its columns so.
+    rows = [{name.replace("test_", "validation_"): value for name, value in row.items()} for row in rows]
+    metrics = {name: np.array([float(row.get(name) or "nan") for row in rows]) for name in COLUMNS}
     return Run(Config(**settings["model"]), settings["training"], settings.get("data"), environment, metrics)
 
 

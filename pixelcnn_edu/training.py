@@ -114,9 +114,9 @@ def fit(
     the averaged weights and of the live ones, those of the last step. With `out`, a folder, the run is recorded there (see
     `runs`), and a folder that holds a checkpoint of the same run is continued as if it had never stopped. Ctrl-C or a polite
     kill (SIGTERM) ends training early and loses nothing; the record says that the run is not finished. `device` is a GPU
-    where there is one, else "cpu"; `training` defaults to `Training()`. Under `torchrun` (see `parallel`) every process takes
-    its part of each batch, and the first alone writes. `tensorboard` writes the record for that program too; `samples` images
-    are drawn for it at the end.
+    where there is one, else "cpu"; `training` defaults to `Training()`. Under `torchrun` (see `parallel`) every process
+    takes its part of each batch, and the first alone writes. `tensorboard` writes the record for that program too, and
+    `samples` images are drawn for it at the end.
 
     Raises ValueError where images are missing or do not match their labels, for a folder with another run and for a device
     that is not there, OSError where the folder cannot be written or has no room, FloatingPointError where the loss is no

@@ -30,7 +30,7 @@ with joined(torch.device("cpu")):
     assert mean_over_processes(torch.tensor(float(rank()))).item() == 0.5
     torch.manual_seed(rank())  # the first process's weights count
     settings = Training(steps=int(sys.argv[2]), batch_size=8, record_every=1, ema_decay=0.9, accumulate=int(sys.argv[3]))
-    options = {{"test": images[:4], "out": sys.argv[1], "device": "cpu", "progress": False}}
+    options = {{"validation": images[:4], "out": sys.argv[1], "device": "cpu", "progress": False}}
     model, lines = fit(PixelCNNpp(tiny()), images, training=settings, **options)
     same = [mean_over_processes(p.detach().clone().sum()) - p.detach().sum() for p in model.parameters()]
     assert max(abs(d).item() for d in same) < 1e-5  # every process has the same average
@@ -60,13 +60,13 @@ def alone(monkeypatch):
     monkeypatch.setattr(pixelcnn_edu.training, "sample", lambda model, count, *_, **__: images[:count])
     torch.manual_seed(0)
     settings = Training(steps=10, batch_size=8, record_every=1, ema_decay=0.9)
-    _, lines = fit(PixelCNNpp(tiny()), images, training=settings, test=images[:4], device="cpu", progress=False)
+    _, lines = fit(PixelCNNpp(tiny()), images, training=settings, validation=images[:4], device="cpu", progress=False)
     return {name: [line[name] for line in lines] for name in lines[0]}
 
 
 def test_two_processes_follow_the_curve_of_one(tmp_path, alone):
     metrics = together(tmp_path / "run", 10)
-    for name in ("train_bits_per_dim", "test_bits_per_dim"):
+    for name in ("train_bits_per_dim", "validation_bits_per_dim"):
         assert metrics[name] == pytest.approx(alone[name], abs=1e-4)
     assert metrics["images"] == alone["images"]  # of all processes
 
@@ -84,13 +84,13 @@ def test_alone_a_process_is_the_first_of_one():
 
 
 def test_torchrun_works_on_the_command_line(tmp_path):
-    options = "train --preset tiny --filters 2 --data shapes --batch-size 4 --steps 1 --device cpu --test-images 2"
+    options = "train --preset tiny --filters 2 --data shapes --batch-size 4 --steps 1 --device cpu --validation 4"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     script = tmp_path / "run.py"
     script.write_text(
         "import sys, torch, pixelcnn_edu.training as t\n"
         "from pixelcnn_edu import cli, data\n"
-        "data.SHAPES_SPLITS = {'train': (8, 1), 'test': (4, 2)}\n"
+        "data.SHAPES_SPLITS = {'train': (12, 1), 'test': (4, 2)}\n"
         "t.sample = lambda model, count, *_, **__: torch.zeros(count, 3, 32, 32, dtype=torch.uint8)\n"
         "sys.exit(cli.main(sys.argv[1:]))\n"
     )
@@ -103,5 +103,5 @@ def test_torchrun_works_on_the_command_line(tmp_path):
         env=environment,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("bits/dim on 4 test images") == 1  # the first process alone speaks
+    assert done.stdout.count("bits/dim on 4 validation images") == 1  # the first process alone speaks
     assert read_run(tmp_path / "run").environment["finished"] is True

@@ -32,7 +32,8 @@ images = random_bytes(20, 3, 8, 8)
 pixelcnn_edu.training.sample = lambda model, count, *_, **__: images[:count]
 torch.manual_seed(0)
 settings = Training(steps=int(sys.argv[2]), batch_size=4, record_every=1, ema_decay=0.9)
-fit(PixelCNNpp(tiny(dropout=0.5)), images, training=settings, test=images[:4], out=sys.argv[1], device="cpu", progress=False)
+options = {"out": sys.argv[1], "device": "cpu", "progress": False}
+fit(PixelCNNpp(tiny(dropout=0.5)), images, training=settings, validation=images[:4], **options)
 """
 
 

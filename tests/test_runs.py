@@ -24,8 +24,8 @@ LINES = [
         "step": 5,
         "images": 20,
         "train_bits_per_dim": 7.123456789,
-        "test_bits_per_dim": 7.25,
-        "test_images": 3,
+        "validation_bits_per_dim": 7.25,
+        "validation_images": 3,
         "seconds": 0.5,
     },
     {"step": 10, "images": 40, "train_bits_per_dim": 6.5, "seconds": 123456.789},
@@ -48,8 +48,8 @@ def test_what_is_recorded_can_be_read_back(tmp_path):
     assert Training(**run.training) == training
     assert run.metrics["step"].tolist() == [5, 10]
     assert run.metrics["train_bits_per_dim"].tolist() == pytest.approx([7.123456789, 6.5], rel=1e-4)
-    assert run.metrics["test_bits_per_dim"][0] == 7.25
-    assert math.isnan(run.metrics["test_bits_per_dim"][1])
+    assert run.metrics["validation_bits_per_dim"][0] == 7.25
+    assert math.isnan(run.metrics["validation_bits_per_dim"][1])
     assert run.metrics["seconds"].tolist() == pytest.approx([0.5, 123456.789], rel=1e-4)
     assert run.environment["finished"] is True
     assert run.environment["seconds"] == 13

@@ -17,8 +17,12 @@ from torch.optim.swa_utils import AveragedModel
 
 import pixelcnn_edu.training
 from pixelcnn_edu import PixelCNNpp, Training, build, evaluate, fit, to_model
+from pixelcnn_edu.optimizers import KernelMuon, learning_rate_factor
 from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import RunFolder, read_run
+from pixelcnn_edu.state import TrainingState
+
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch.optim.Muon came with torch 2.9")
 
 IMAGES = random_bytes(20, 3, 8, 8)
 TEST = random_bytes(10, 3, 8, 8, seed=1)
@@ -32,9 +36,11 @@ def quick_samples(monkeypatch):
 def run(steps, out=None, **changes):
     torch.manual_seed(0)
     settings = Training(
-        **{"steps": steps, "batch_size": 4, "record_every": 5, "ema_decay": 0.9, "test_images": 10, **changes}
+        **{"steps": steps, "batch_size": 4, "record_every": 5, "ema_decay": 0.9, "validation_images": 10, **changes}
     )
-    return fit(PixelCNNpp(tiny(dropout=0.5)), IMAGES, training=settings, test=TEST, out=out, device="cpu", progress=False)
+    return fit(
+        PixelCNNpp(tiny(dropout=0.5)), IMAGES, training=settings, validation=TEST, out=out, device="cpu", progress=False
+    )
 
 
 def same(model, other):
@@ -52,9 +58,9 @@ def test_a_continued_run_equals_a_straight_one(tmp_path):
     assert same(straight, continued)
     assert without_seconds(parts) == without_seconds(lines)
     a, b = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("straight", "parts"))
-    for key in a["optimizer"]["state"]:
-        for name, moment in a["optimizer"]["state"][key].items():
-            assert torch.equal(moment, b["optimizer"]["state"][key][name])
+    for key in a["adam"]["state"]:
+        for name, moment in a["adam"]["state"][key].items():
+            assert torch.equal(moment, b["adam"]["state"][key][name])
 
 
 def test_a_run_may_be_continued_at_any_step_and_made_longer(tmp_path):
@@ -184,7 +190,7 @@ def test_the_average_of_the_weights_has_its_closed_form(monkeypatch):
 
 def test_the_record_is_of_the_averaged_weights():
     averaged, lines = run(6)
-    assert lines[-1]["test_bits_per_dim"] == pytest.approx(evaluate(averaged, TEST), abs=1e-9)
+    assert lines[-1]["validation_bits_per_dim"] == pytest.approx(evaluate(averaged, TEST), abs=1e-9)
     assert [line["step"] for line in lines] == [5, 6]
     assert lines[-1]["images"] == 24
 
@@ -194,11 +200,100 @@ def test_the_learning_rate_decays_at_every_step(monkeypatch):
 
     def watched(state, loss):
         update(state, loss)
-        rates.append(state.optimizer.param_groups[0]["lr"])
+        rates.append(state.optimizers["adam"].param_groups[0]["lr"])
 
     monkeypatch.setattr(pixelcnn_edu.state.TrainingState, "update", watched)
     run(3, learning_rate_decay=0.5)
     assert rates == pytest.approx([1e-3, 5e-4, 2.5e-4])
+
+
+def test_the_rates_warm_up_and_cool_down_to_zero():
+    settings = Training(steps=10, warmup_steps=4, cooldown=0.5, learning_rate_decay=1.0)
+    factors = [learning_rate_factor(settings, step) for step in range(10)]
+    assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_a_longer_run_may_continue_before_the_cool_down_and_not_in_it(tmp_path, monkeypatch):
+    straight, _ = run(20, tmp_path / "straight", cooldown=0.5, learning_rate_decay=1.0)
+    with ctrl_c_at(5, monkeypatch):
+        run(12, tmp_path / "early", cooldown=0.5, learning_rate_decay=1.0)
+    continued, _ = run(20, tmp_path / "early", cooldown=0.5, learning_rate_decay=1.0)
+    assert same(straight, continued)
+    run(12, tmp_path / "late", cooldown=0.5, learning_rate_decay=1.0)
+    with pytest.raises(ValueError, match="falls to zero at step 12; at step 12 it cannot be made one of 20 steps"):
+        run(20, tmp_path / "late", cooldown=0.5, learning_rate_decay=1.0)
+
+
+@needs_muon
+@pytest.mark.parametrize("original", [False, True])
+def test_muon_moves_the_hidden_kernels_and_adam_the_rest(original):
+    torch.manual_seed(0)
+    config = tiny(filters=6)
+    model = build(config.original() if original else config)
+    settings = Training(optimizer="muon", muon_learning_rate=0.5, learning_rate=1e-9)
+    before = copy.deepcopy(model)
+    state = TrainingState(model.train(), settings, torch.device("cpu"))
+    state.update(state.gradient(IMAGES[:4], None))
+    weight, ends = (".weight", "to_params.3") if original else (".original1", "to_params")
+    for (name, new), old in zip(model.named_parameters(), before.parameters(), strict=True):
+        is_hidden = name.endswith(weight) and new.ndim == 4 and not name.startswith(("first", ends))
+        assert ((new - old).abs().max() > 1e-3) == is_hidden, name
+
+
+@needs_muon
+def test_a_step_of_muon_has_singular_values_near_one():
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((8, 4, 2, 3), (6, 4, 1, 1)):
+        kernel = nn.Parameter(torch.zeros(shape))
+        kernel.grad = torch.randn(shape, generator=generator)
+        optimizer = KernelMuon([kernel], learning_rate=0.1)
+        optimizer.step()
+        stretched = max(1, shape[0] / (kernel.numel() / shape[0])) ** 0.5  # tall matrices take longer steps
+        values = torch.linalg.svdvals(kernel.detach().flatten(1)) / (0.1 * stretched)
+        # Newton and Schulz's five steps bring singular values near 1, not onto it.
+        assert values.min() > 0.5
+        assert values.max() < 1.3
+        assert (kernel * kernel.grad).sum() < 0  # downhill
+
+
+@needs_muon
+@pytest.mark.parametrize("original", [False, True])
+def test_a_continued_run_by_muon_equals_a_straight_one(tmp_path, original):
+    def trained(steps, out):
+        torch.manual_seed(0)
+        config = tiny(filters=6)
+        settings = Training(steps=steps, batch_size=4, record_every=5, optimizer="muon", warmup_steps=3)
+        model = build(config.original() if original else config)
+        return fit(model, IMAGES, training=settings, out=out, device="cpu", progress=False)[0]
+
+    straight = trained(10, tmp_path / "straight")
+    trained(5, tmp_path / "parts")
+    assert same(straight, trained(10, tmp_path / "parts"))
+
+
+def test_without_muon_in_torch_the_remedy_is_named(monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    with pytest.raises(ValueError, match=r"has no Muon; install torch 2.9 or newer, or use optimizer='adam'"):
+        run(1, optimizer="muon")
+
+
+def test_the_live_weights_are_validated_beside_the_averaged_ones(tmp_path):
+    torch.manual_seed(0)
+    model = PixelCNNpp(tiny())
+    settings = Training(steps=5, batch_size=4, record_every=5, ema_decay=0.9, init_images=0)
+    averaged, lines = fit(model, IMAGES, training=settings, validation=TEST, device="cpu", progress=False)
+    assert lines[-1]["validation_bits_per_dim"] == pytest.approx(evaluate(averaged, TEST))
+    assert lines[-1]["live_validation_bits_per_dim"] == pytest.approx(evaluate(model, TEST))
+    assert lines[-1]["live_validation_bits_per_dim"] != lines[-1]["validation_bits_per_dim"]
+
+
+def test_a_checkpoint_of_another_version_is_named(tmp_path):
+    run(5, tmp_path)
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del checkpoint["settings"]["training"]["cooldown"]
+    torch.save(checkpoint, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="another version of this package wrote"):
+        run(10, tmp_path)
 
 
 def test_each_epoch_shows_every_image_once():
@@ -243,7 +338,7 @@ def test_a_finished_run_can_be_read_and_its_weights_loaded(tmp_path):
     averaged, lines = run(5, tmp_path)
     record = read_run(tmp_path)
     assert record.config == averaged.config
-    assert record.metrics["test_bits_per_dim"][-1] == pytest.approx(lines[-1]["test_bits_per_dim"], rel=1e-4)
+    assert record.metrics["validation_bits_per_dim"][-1] == pytest.approx(lines[-1]["validation_bits_per_dim"], rel=1e-4)
     assert record.environment["seed"] == 0
     with safe_open(tmp_path / "weights.safetensors", "pt") as file:
         assert json.loads(file.metadata()["config"])["filters"] == averaged.config.filters
@@ -318,10 +413,10 @@ def test_a_uniform_guess_among_levels_costs_their_logarithm(levels, bits):
 
 @pytest.mark.parametrize("steps", [7, 10])
 def test_the_record_has_a_line_every_so_often_and_one_at_the_end(tmp_path, steps):
-    _, lines = run(steps, tmp_path, record_every=4, test_images=3)
+    _, lines = run(steps, tmp_path, record_every=4, validation_images=3)
     assert [line["step"] for line in lines] == [s for s in range(1, steps + 1) if s % 4 == 0 or s == steps]
     assert [line["images"] for line in lines] == [4 * line["step"] for line in lines]
-    assert [line["test_images"] for line in lines] == [3] * (len(lines) - 1) + [10]
+    assert [line["validation_images"] for line in lines] == [3] * (len(lines) - 1) + [10]
     assert all(0 < a["seconds"] <= b["seconds"] for a, b in itertools.pairwise(lines))
     metrics = read_run(tmp_path).metrics
     for name, column in metrics.items():
@@ -341,8 +436,8 @@ def test_the_training_number_is_the_mean_since_the_last_line(monkeypatch):
 def test_without_test_images_the_record_says_nothing_of_them(tmp_path):
     settings = Training(steps=2, batch_size=4, record_every=1)
     _, lines = fit(PixelCNNpp(tiny()), IMAGES, training=settings, out=tmp_path, device="cpu", progress=False)
-    assert "test_bits_per_dim" not in lines[0]
-    assert all(math.isnan(value) for value in read_run(tmp_path).metrics["test_bits_per_dim"])
+    assert "validation_bits_per_dim" not in lines[0]
+    assert all(math.isnan(value) for value in read_run(tmp_path).metrics["validation_bits_per_dim"])
 
 
 def test_training_learns_and_changes_the_model_given():
@@ -369,7 +464,7 @@ def test_training_leaves_the_random_state_alone():
     torch.manual_seed(0)
     model = PixelCNNpp(tiny(dropout=0.5))
     before = torch.get_rng_state()
-    fit(model, IMAGES, training=Training(steps=3, batch_size=4), test=TEST, device="cpu", progress=False)
+    fit(model, IMAGES, training=Training(steps=3, batch_size=4), validation=TEST, device="cpu", progress=False)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -488,7 +583,7 @@ def test_a_loaded_checkpoints_settings_continue_the_run(tmp_path):
     record = read_run(tmp_path)
     settings = Training(**record.training)
     assert settings == Training(**{**record.training, "betas": (0.95, 0.9995)})
-    fit(PixelCNNpp(record.config), IMAGES, training=settings, test=TEST, out=tmp_path, device="cpu", progress=False)
+    fit(PixelCNNpp(record.config), IMAGES, training=settings, validation=TEST, out=tmp_path, device="cpu", progress=False)
 
 
 def test_what_does_not_fit_together_is_said_before_training_starts(tmp_path):
@@ -496,8 +591,12 @@ def test_what_does_not_fit_together_is_said_before_training_starts(tmp_path):
     labels = torch.arange(20) % 3
     for words, arguments in {
         "^images: labels must be 20 integers": {"labels": labels[:19]},
-        "^test images: labels must be 10 integers": {"labels": labels, "test": TEST, "test_labels": labels[:11]},
-        "no images to test on": {"labels": labels, "test": TEST[:0], "test_labels": labels[:0]},
+        "^validation images: labels must be 10 integers": {
+            "labels": labels,
+            "validation": TEST,
+            "validation_labels": labels[:11],
+        },
+        "no images to validate on": {"labels": labels, "validation": TEST[:0], "validation_labels": labels[:0]},
     }.items():
         with pytest.raises(ValueError, match=words):
             fit(model, IMAGES, training=settings, out=tmp_path / "run", device="cpu", progress=False, **arguments)
@@ -515,7 +614,7 @@ def test_what_does_not_fit_together_is_said_before_training_starts(tmp_path):
         ("learning_rate_decay", -0.1),
         ("init_images", -1),
         ("record_every", 0),
-        ("test_images", 0),
+        ("validation_images", 0),
         ("seed", 2**40),
     ],
 )
@@ -558,11 +657,11 @@ def test_the_network_is_compiled_where_that_is_asked_for_and_only_there(monkeypa
 
 def test_the_progress_bar_counts_images_and_tells_the_score(capsys):
     settings = Training(steps=4, batch_size=4, record_every=2)
-    fit(PixelCNNpp(tiny()), IMAGES, training=settings, test=TEST, device="cpu", progress=True)
+    fit(PixelCNNpp(tiny()), IMAGES, training=settings, validation=TEST, device="cpu", progress=True)
     shown = capsys.readouterr().err
     assert "16/16" in shown
     assert "image/s" in shown or "s/image" in shown
-    assert "bits/dim, test" in shown
+    assert "bits/dim, validation" in shown
 
 
 @pytest.mark.parametrize("changes", [{}, {"classes": 2}, {"whole_pixels": False}])
@@ -627,10 +726,10 @@ def test_what_would_fail_at_the_first_test_is_said_before_the_first_step(tmp_pat
 
 def test_a_run_does_not_go_on_with_other_images(tmp_path):
     run(5, tmp_path)
-    settings = Training(steps=10, batch_size=4, record_every=5, ema_decay=0.9, test_images=10)
+    settings = Training(steps=10, batch_size=4, record_every=5, ema_decay=0.9, validation_images=10)
     for images in (255 - IMAGES, IMAGES[:16]):
         with pytest.raises(ValueError, match=r"another run .*data\."):
-            fit(PixelCNNpp(tiny(dropout=0.5)), images, training=settings, test=TEST, out=tmp_path, device="cpu")
+            fit(PixelCNNpp(tiny(dropout=0.5)), images, training=settings, validation=TEST, out=tmp_path, device="cpu")
 
 
 def test_weights_that_are_no_numbers_are_not_recorded(tmp_path, monkeypatch):
@@ -684,4 +783,4 @@ def test_ctrl_c_may_be_pressed_twice_and_after_the_last_step(tmp_path, monkeypat
 
 def test_adam_remembers_as_long_as_it_is_told():
     state = pixelcnn_edu.state.TrainingState(PixelCNNpp(tiny()), Training(betas=(0.7, 0.8)), torch.device("cpu"))
-    assert [group["betas"] for group in state.optimizer.param_groups] == [(0.7, 0.8)]
+    assert [group["betas"] for group in state.optimizers["adam"].param_groups] == [(0.7, 0.8)]

@@ -85,8 +85,8 @@ def test_every_combination_trains_and_every_weight_moves(config):
     assert all(math.isfinite(line["train_bits_per_dim"]) for line in lines)
     moved = [not torch.equal(a, b) for a, b in zip(before, model.parameters())]
     assert all(moved)
-    assert math.isfinite(lines[-1]["test_bits_per_dim"])
-    assert evaluate(averaged, images, count) == lines[-1]["test_bits_per_dim"]  # noise, if any, has a fixed seed
+    assert math.isfinite(lines[-1]["validation_bits_per_dim"])
+    assert evaluate(averaged, images, count) == lines[-1]["validation_bits_per_dim"]  # noise, if any, has a fixed seed
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=name)

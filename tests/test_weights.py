@@ -138,7 +138,7 @@ def test_pretrained_weights_are_the_recorded_run():
 def test_the_card_is_what_the_record_says():
     folder, file = ROOT / "book" / "runs" / "cifar10-small", PRETRAINED / "cifar10-small.safetensors"
     assert (folder / "card.md").read_text() == ship.card("cifar10-small", folder, file)
-    assert f"{read_run(folder).metrics['test_bits_per_dim'][-1]:.4f} on all 10,000" in (folder / "card.md").read_text()
+    assert f"{read_run(folder).metrics['validation_bits_per_dim'][-1]:.4f} on all 10,000" in (folder / "card.md").read_text()
     assert (
         f"{sum(p.numel() for p in load_pretrained('cifar10-small').parameters()):,} numbers"
         in (folder / "card.md").read_text()
@@ -171,7 +171,13 @@ def test_a_run_is_shipped_whole_or_not_at_all(tmp_path):
     run, root = tmp_path / "run", tmp_path / "root"
     images, _ = load_images("shapes", "test")
     torch.manual_seed(0)
-    fit(build(tiny(image_shape=(3, 32, 32))), images[:8], training=Training(steps=2, batch_size=2), test=images[:4], out=run)
+    fit(
+        build(tiny(image_shape=(3, 32, 32))),
+        images[:8],
+        training=Training(steps=2, batch_size=2),
+        validation=images[:4],
+        out=run,
+    )
     ship.ship(run, "mine", root)
     shipped = root / "book" / "runs" / "mine"
     assert sorted(file.name for file in shipped.iterdir()) == sorted([*ship.RECORD, "card.md"])

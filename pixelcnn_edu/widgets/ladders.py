@@ -14,7 +14,7 @@ from pixelcnn_edu.runs import COLUMNS, read_run
 
 AXES = {"images seen": "images", "seconds": "seconds"}  # what the reader sees, and the column of metrics.csv
 UNITS = {"images seen": 1000, "seconds": 1}
-MEASURES = {"test images": "test_bits_per_dim", "training images": "train_bits_per_dim"}
+MEASURES = {"held-out images": "validation_bits_per_dim", "training images": "train_bits_per_dim"}
 RANGES = ("all values", "near the last values")
 OWN = "your run"
 
@@ -38,8 +38,8 @@ class Curve:
 
     @property
     def final(self):
-        """Whether the last record is on all test images: that of a finished run, or, where no file says so, on more."""
-        tested = self.metrics["test_images"]
+        """Whether the last record is on all held-out images: that of a finished run, or, where no file says so, on more."""
+        tested = self.metrics["validation_images"]
         return bool(self.finished) or bool(self.finished is None and tested[-1] > tested[0])
 
     def points(self, axis, measure):
@@ -47,17 +47,17 @@ class Curve:
         x = np.rint(self.metrics[AXES[axis]]).clip(1).astype(int)  # a run of less than a second still has an axis
         y = self.metrics[MEASURES[measure]]
         on = [measure] * len(x)
-        if measure == "test images":
-            on = [f"the first {count:,.0f} test images" for count in self.metrics["test_images"]]
+        if measure == "held-out images":
+            on = [f"the first {count:,.0f} held-out images" for count in self.metrics["validation_images"]]
             if self.final:
-                on[-1] = f"all {self.metrics['test_images'][-1]:,.0f} test images"
+                on[-1] = f"all {self.metrics['validation_images'][-1]:,.0f} held-out images"
         return [(int(a), float(b), images) for a, b, images in zip(x, y, on) if math.isfinite(b)]
 
     def last(self):
         """The last test bits/dim and the number of images, where that is all of them; else None."""
-        if not self.final or not math.isfinite(self.metrics["test_bits_per_dim"][-1]):
+        if not self.final or not math.isfinite(self.metrics["validation_bits_per_dim"][-1]):
             return None
-        return self.metrics["test_bits_per_dim"][-1], int(self.metrics["test_images"][-1])
+        return self.metrics["validation_bits_per_dim"][-1], int(self.metrics["validation_images"][-1])
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class View:
     """What the reader chose: the curves shown (a bool each), the axes, and the place of the cursor."""
 
     shown: tuple
-    measure: str = "test images"
+    measure: str = "held-out images"
     axis: str = "images seen"
     range: str = RANGES[0]
     cursor: float = math.inf
@@ -204,7 +204,7 @@ def layout(curves, view):
                 "leader": f"M{px(x)} {py(y)}H{RIGHT + 4}L{WIDTH} {_tenths(tops[i])}",
                 "line": "M" + "L".join(f"{px(a)} {py(b)}" for a, b, _ in points),
                 "at": f"M{px(past[-1][0])} {py(past[-1][1])}h0" if past else "",
-                "end": f"M{px(x)} {py(y)}h0" if curves[i].final and view.measure == "test images" else "",
+                "end": f"M{px(x)} {py(y)}h0" if curves[i].final and view.measure == "held-out images" else "",
                 "top": _tenths(tops[i]),
             }
         )
