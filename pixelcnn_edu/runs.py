@@ -3,6 +3,7 @@
 import csv
 import datetime
 import hashlib
+import importlib.metadata
 import json
 import os
 import pickle
@@ -24,7 +25,7 @@ from pixelcnn_edu.data import to_bytes, to_model
 from pixelcnn_edu.models import build
 from pixelcnn_edu.parallel import rank
 
-__all__ = ["Run", "RunFolder", "image_grid", "read_run", "write_sheet"]
+__all__ = ["Run", "RunFolder", "image_grid", "read_run", "recorded", "write_sheet"]
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
 MAY_CHANGE = ("steps", "accumulate", "compile")  # a run may be made longer, and go on where memory or speed differ
@@ -64,6 +65,39 @@ def read_run(folder):
     rows = [{name.replace("test_", "validation_"): value for name, value in row.items()} for row in rows]
     metrics = {name: np.array([float(row.get(name) or "nan") for row in rows]) for name in COLUMNS}
     return Run(Config(**settings["model"]), settings["training"], settings.get("data"), environment, metrics)
+
+
+def recorded(name):
+    """Find the folder of a run that the book brings with it, whether a chapter lies in the book or was downloaded alone.
+
+    Args:
+        name: the run's folder below `book/runs`, say "cifar10-small" or "ladder/full".
+
+    Returns: its path, in `runs` beside the notebook, or in the checkout that this package is imported from. Where pip fetched
+        the package from a repository, as on Google Colab, the repository is cloned once, into `repository` beside the notebook.
+
+    Raises FileNotFoundError that says how to get the run.
+    """
+    checkout, clone = Path(__file__).resolve().parent.parent / "book" / "runs", Path("repository", "book", "runs")
+    places = [runs / name for runs in (Path("runs"), checkout, clone)]
+    if not any(place.exists() for place in places) and (address := _installed_from()):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, "repository"], check=False)
+    for place in places:
+        if place.exists():
+            return place
+    raise FileNotFoundError(
+        f"the recorded run {name} is not beside this notebook: copy the folder book/runs of the book's repository to "
+        f"{Path('runs').resolve()}, and run this cell again"
+    )
+
+
+def _installed_from():
+    """The address of the repository that pip fetched this package from, which it writes down; None for another way."""
+    try:
+        origin = json.loads(importlib.metadata.distribution("pixelcnn-edu").read_text("direct_url.json") or "{}")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return origin["url"] if "vcs_info" in origin else None
 
 
 class RunFolder:

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 
 __all__ = ["BLUE", "GREEN", "GREY", "INK", "ORANGE", "PAPER", "PURPLE", "RED", "draw_field", "use_style"]
 
@@ -11,7 +12,13 @@ GREY, INK, PAPER = "#63676b", "#1f2328", "#fbfbf9"
 
 
 def use_style():
-    """Set matplotlib's defaults for the book: paper-white background, colours above, no needless frame. Returns None."""
+    """Set the book's defaults: paper-white figures in the colours above without a needless frame, and one thread.
+
+    A chapter's networks are so small that PyTorch's threads mostly wait for one another. Where another program takes a core,
+    they wait for its turn too: a training of seconds then takes minutes. For a network of your own, raise
+    `torch.set_num_threads` again. Returns None.
+    """
+    torch.set_num_threads(1)
     plt.rcParams.update(
         {
             "axes.edgecolor": GREY,
