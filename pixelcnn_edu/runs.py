@@ -73,8 +73,8 @@ def recorded(name):
     Args:
         name: the run's folder below `book/runs`, say "cifar10-small" or "ladder/full".
 
-    Returns: its path, in `runs` beside the notebook, or in the checkout that this package is imported from. Where pip fetched
-        the package from a repository, as on Google Colab, the repository is cloned once, into `repository` beside the notebook.
+    Returns: its path, in `runs` beside the notebook, or in the checkout that this package is imported from. Where pip
+        fetched the package from a repository, as on Google Colab, that is cloned once, into `repository` beside the chapter.
 
     Raises FileNotFoundError that says how to get the run.
     """
