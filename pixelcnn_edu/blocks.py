@@ -1,13 +1,25 @@
 """The bricks of the network: concatenated ELU, weight normalisation with its initialisation, the gated residual block."""
 
 import contextlib
+import copy
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
-__all__ = ["GatedResNet", "concat_elu", "data_dependent_init", "in_mode", "normalized", "seeded", "whole_float32"]
+__all__ = [
+    "GatedResNet",
+    "concat_elu",
+    "data_dependent_init",
+    "folded",
+    "in_mode",
+    "normalized",
+    "seeded",
+    "unwrapped",
+    "whole_float32",
+]
 
 
 def concat_elu(x):
@@ -29,6 +41,28 @@ def normalized(conv, init_scale=1.0):
     weight_norm(conv, dim=out_axis)
     conv.init_scale = init_scale
     return conv
+
+
+def unwrapped(model):
+    """The model itself, where `torch.compile` or data parallelism wrapped it and prefixed the names of its weights."""
+    while hasattr(model, "_orig_mod") or isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        model = getattr(model, "_orig_mod", None) or model.module
+    return model
+
+
+def folded(model):
+    """A copy of a model with plain weights, in place of those that weight norm or a mask computes at every call.
+
+    It computes what the model does, bit for bit, and nothing that is done to it touches the model.
+    """
+    model = copy.deepcopy(unwrapped(model))
+    for layer in list(model.modules()):
+        if parametrize.is_parametrized(layer, "weight"):
+            weight = layer.weight.detach()
+            del layer.parametrizations
+            layer.__class__ = type(layer).__bases__[0]  # what it was before parametrize gave it a class of its own
+            layer.weight = nn.Parameter(weight, requires_grad=False)
+    return model
 
 
 @contextlib.contextmanager

@@ -36,8 +36,8 @@ def one_pixel_at_a_time(model, images, labels=None):
 
     images (N, C, H, W), integers, may be filled in as you go: what is read is what is there at the time. Ask for every pixel
     in raster order; ask again for the same one, where a colour of it has become known. The parameters equal those of
-    `model(x, labels)` up to rounding. Meanwhile the model is good for nothing else; afterwards it is as before. Within
-    `parametrize.cached`, which holds for all models and so is for the caller to open, normalised weights are computed once.
+    `model(x, labels)` up to rounding. Do not call the model inside, nor from another thread: hand in a copy, best one
+    that `folded` made, whose normalised weights are computed once. Afterwards the model is as before.
     Raises ValueError for labels that do not fit, and TypeError for a model with a kind of convolution that is not in
     `causal`.
     """

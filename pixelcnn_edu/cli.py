@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -14,11 +14,11 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional
 
 from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import DATA_SETS, load_images
-from pixelcnn_edu.files import class_folders, images_from_folder
+from pixelcnn_edu.files import class_folders, images_from_folder, stray_images
 from pixelcnn_edu.models import build
 from pixelcnn_edu.parallel import joined, process_device, rank
 from pixelcnn_edu.probes import bits_per_image
-from pixelcnn_edu.runs import CHECKPOINTS, write_sheet
+from pixelcnn_edu.runs import CHECKPOINTS, picture_kind, write_sheet
 from pixelcnn_edu.sampling import complete, sample
 from pixelcnn_edu.training import Training, fit
 from pixelcnn_edu.weights import load_model
@@ -36,7 +36,7 @@ class Train:
         out: folder for the record: configuration, metrics, environment, checkpoints, weights, a sheet of samples.
         preset: size of the model; every option of the model below changes it.
         data: cifar10, shapes, imagenet32, imagenet64, or a folder of your own images with train and test in it. It decides
-            the size of the images; your own are scaled to the height of --image-shape.
+            the size of the images; your own are scaled to --image-shape, and grey where that has one channel.
         validation: how many of the training images, the last ones, are held out; without a number a tenth, 5,000 at most.
             The test set is left to evaluate.
         resume: go on where the run in the folder stopped; an empty folder starts a run.
@@ -58,11 +58,13 @@ class Train:
 
     def __call__(self):
         """Train; return whether the run is finished. A run that was stopped is not."""
+        self.out = self.out.expanduser()
         started = any((self.out / name).exists() for name in CHECKPOINTS)
         if started and not self.resume:
             raise ValueError(f"{self.out} holds a run; add --resume to go on with it, or choose another folder")
         device = process_device(self.device)
-        images, labels = _load(self.data, "train", self.model.image_shape[1], self.model.classes)
+        images, labels = _load(self.data, "train", self.model)
+        _refuse_another_shape(self.data, self.model.image_shape, images)
         held_out = max(1, min(5000, len(images) // 10)) if self.validation is None else self.validation
         kept = len(images) - held_out
         if not 1 <= kept < len(images):
@@ -112,7 +114,7 @@ class Evaluate:
     def __call__(self):
         """Measure and print."""
         model = load_model(self.run).to(process_device(self.device))
-        images, labels = _load(self.data, self.split, model.config.image_shape[1], model.config.classes)
+        images, labels = _load(self.data, self.split, model.config)
         images = images[: _at_least_one("images", self.images)]
         labels = labels[: self.images] if model.config.classes and labels is not None else None
         bits = bits_per_image(model, images, labels)
@@ -145,12 +147,13 @@ class Sample:
 
     def __call__(self):
         """Draw and write."""
-        _check_place(self.out)
+        out = _check_place(self.out)
+        verb = "replaced" if out.exists() else "wrote"
         model = load_model(self.run).to(process_device(self.device))
         labels = _labels(model, self.count, self.label)
         images = sample(model, self.count, labels, self.seed, temperature=self.temperature)
-        write_sheet(self.out, images, model.config.levels)
-        print(f"wrote {self.out}")
+        write_sheet(out, images, model.config.levels)
+        print(f"{verb} {out}")
         return True
 
 
@@ -182,10 +185,11 @@ class Complete:
 
     def __call__(self):
         """Complete and write."""
-        _check_place(self.out)
+        out = _check_place(self.out)
+        verb = "replaced" if out.exists() else "wrote"
         model = load_model(self.run).to(process_device(self.device))
         own_labels = model.config.classes and self.label is None
-        images, labels = _load(self.data, "test", model.config.image_shape[1], own_labels)
+        images, labels = _load(self.data, "test", model.config if own_labels else replace(model.config, classes=0))
         count = _at_least_one("count", self.count)
         images, labels = images[:count], None if labels is None else labels[:count]
         height, width = images.shape[2:]
@@ -197,8 +201,8 @@ class Complete:
         if not own_labels:
             labels = _labels(model, len(images), self.label)
         done = complete(model, images, known, labels, self.seed, temperature=self.temperature)
-        write_sheet(self.out, torch.cat([images, done.cpu()]), model.config.levels, columns=len(images))
-        print(f"wrote {self.out}")
+        write_sheet(out, torch.cat([images, done.cpu()]), model.config.levels, columns=len(images))
+        print(f"{verb} {out}")
         return True
 
 
@@ -225,21 +229,32 @@ def main(arguments=None):
         return 1
 
 
-def _load(name, split, size, labels_count):
-    """A data set by name, or the part `split` of a folder of images, scaled to `size`.
+def _load(name, split, config):
+    """A data set by name, or the part `split` of a folder of images, in the size and channels that a model takes.
 
-    Where labels count, those of a folder's two parts must mean the same.
+    Where the model has classes, every image must have a label, and those of a folder's two parts must mean the same.
     """
     if not _is_folder(name):
         return load_images(name, split)
-    if labels_count:
-        _check_classes(name)
-    return images_from_folder(Path(name) / split, size)
+    folder, (channels, height, width) = Path(name).expanduser() / split, config.image_shape
+    if height != width:
+        raise ValueError(f"the images of a folder are cut to squares, and the model takes {height} x {width}")
+    if config.classes:
+        _check_classes(folder.parent)
+        if strays := stray_images(folder):
+            raise ValueError(f"{strays[0]} has no class; move it, and all beside it, into one of the sub-folders")
+    return images_from_folder(folder, height, channels)
 
 
 def _is_folder(data):
     """Whether `data` is a folder of your own; one with the name of a data set does not hide it."""
-    return data not in DATA_SETS and Path(data).is_dir()
+    return data not in DATA_SETS and Path(data).expanduser().is_dir()
+
+
+def _refuse_another_shape(data, asked, images):
+    """Raise ValueError where a shape was asked for that is not the data's; the default stands for whatever it is."""
+    if asked not in (Config().image_shape, tuple(images.shape[1:])):
+        raise ValueError(f"--image-shape {' '.join(map(str, asked))} does not fit {data}: it has {tuple(images.shape[1:])}")
 
 
 def _check_classes(data):
@@ -260,7 +275,9 @@ def _at_least_one(option, number):
 
 
 def _check_place(out):
-    """Raise OSError where the picture cannot be written, before it is drawn."""
+    """The picture's path, where it can be written; else raise OSError or ValueError, before it is drawn."""
+    out = out.expanduser()
+    picture_kind(out)
     if not out.parent.is_dir():
         raise FileNotFoundError(
             f"there is no folder {out.parent} to write {out.name} to; make it, or name another with --out"
@@ -269,6 +286,7 @@ def _check_place(out):
         raise IsADirectoryError(f"{out} is a folder; name a file in it with --out")
     if not os.access(out if out.exists() else out.parent, os.W_OK):
         raise PermissionError(f"cannot write to {out}; name another place with --out")
+    return out
 
 
 def _labels(model, count, label):

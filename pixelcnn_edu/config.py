@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pixelcnn_edu.likelihoods import Categorical, DiscretizedLogisticMixture
+from pixelcnn_edu.settings import make_plain
 
 __all__ = ["Config"]
 
@@ -58,8 +59,8 @@ class Config:
     architecture: Architecture = "pixelcnn++"
 
     def __post_init__(self):
-        object.__setattr__(self, "image_shape", tuple(self.image_shape))  # JSON brings a list
-        if len(self.image_shape) != 3 or min(self.image_shape) < 1:
+        make_plain(self)
+        if min(self.image_shape) < 1:
             raise ValueError(f"image_shape must be (channels, height, width), all at least 1; got {self.image_shape}")
         for name, least in {"levels": 2, "filters": 1, "blocks": 1, "mixtures": 1, "classes": 0}.items():
             if getattr(self, name) < least:

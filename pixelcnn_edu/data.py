@@ -14,7 +14,16 @@ import torch
 
 from pixelcnn_edu.files import small_imagenet
 
-__all__ = ["DataUnavailable", "level_type", "load_images", "shapes", "shapes_entropy", "to_bytes", "to_model"]
+__all__ = [
+    "DataUnavailable",
+    "as_integers",
+    "level_type",
+    "load_images",
+    "shapes",
+    "shapes_entropy",
+    "to_bytes",
+    "to_model",
+]
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
@@ -34,11 +43,31 @@ class DataUnavailable(OSError):
     """A data set is neither on this computer nor to be had from its home; the message says what to do."""
 
 
+def as_integers(images):
+    """Images or labels as a tensor of a type that PyTorch computes with; tensors and NumPy arrays of any shape are taken.
+
+    What is no tensor of an unsigned type wider than a byte comes back as it is; no values are copied or looked at.
+    Raises ValueError for anything but a tensor or an array of numbers.
+    """
+    if not torch.is_tensor(images):
+        if not isinstance(images, np.ndarray) or images.dtype.kind not in "biuf":
+            what = f"an array of {images.dtype}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+            raise ValueError(f"images must be a tensor or a NumPy array of integers (N, C, H, W), got {what}")
+        images = np.ascontiguousarray(images)
+        images = torch.from_numpy(
+            images if images.flags.writeable else images.copy()
+        )  # torch warns of what it may not write
+    return images.long() if images.dtype in (torch.uint16, torch.uint32, torch.uint64) else images
+
+
 def to_model(images, levels=256):
     """Integers 0..levels-1 to floats in [-1, 1], float32 and any shape: 0 becomes -1, levels - 1 becomes 1.
 
+    images: a tensor or a NumPy array.
+
     Raises ValueError for anything but integers: a float image may be in [0, 1], [-1, 1] or [0, 255], and only you know.
     """
+    images = as_integers(images)
     if images.is_floating_point() or images.dtype == torch.bool:
         top = f" with maximum {images.max().item():.4g}" if images.numel() and images.is_floating_point() else ""
         raise ValueError(
@@ -53,6 +82,7 @@ def to_bytes(x, levels=256):
 
     Raises ValueError for values outside [-1, 1], for NaN, and for integers.
     """
+    x = as_integers(x)
     if not x.is_floating_point():
         raise ValueError(f"x must be floats in [-1, 1], got {x.dtype}; these look like bytes already")
     if x.numel() and not (x.abs() <= 1).all():  # also false for NaN
@@ -103,7 +133,10 @@ def _load_cifar10(split, root):
 
 
 def _data_root(root):
-    return Path(root or os.environ.get("PIXELCNN_EDU_DATA") or pooch.os_cache("pixelcnn_edu")).expanduser()
+    try:
+        return Path(root or os.environ.get("PIXELCNN_EDU_DATA") or pooch.os_cache("pixelcnn_edu")).expanduser()
+    except RuntimeError as error:  # of a user without a home
+        raise DataUnavailable("there is no home folder to keep data in; set PIXELCNN_EDU_DATA to a folder") from error
 
 
 def _read_checked(path):

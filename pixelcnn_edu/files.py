@@ -3,43 +3,86 @@
 import mmap
 import os
 import sys
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image
 
-__all__ = ["class_folders", "images_from_folder", "small_imagenet"]
+__all__ = ["class_folders", "images_from_folder", "small_imagenet", "stray_images"]
 
 MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0  # Python names it from 3.13 on
 KINDS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+SYSTEM_FOLDERS = ("__MACOSX", "@eaDir")  # what archives and servers leave beside one's own; the hidden ones start with a dot
+UPRIGHT = {  # what undoes each value of EXIF's orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def images_from_folder(folder, size=32):
-    """Your own images as bytes: uint8 (N, 3, size, size), and labels int64 (N,) or None.
+def images_from_folder(folder, size=32, channels=3):
+    """Your own images as bytes: uint8 (N, channels, size, size), and labels int64 (N,) or None.
 
-    Reads every bmp, jpeg, png and webp below `folder`, in the order of their names; cuts the largest square out of the
-    middle and scales it to `size`. Where all images lie in sub-folders, the places of these in `class_folders` are the
-    labels; hidden folders are left out. Raises FileNotFoundError where there is no image, and ValueError with the name of a
-    file that cannot be read.
+    Reads every bmp, jpeg, png and webp below `folder`, in the order of their names, and follows links. Each is turned
+    upright where EXIF says how it was held, cut to the largest square in its middle, and scaled to `size`. What is
+    transparent becomes white, palettes and CMYK become RGB without their colour profiles, of an animation the first picture
+    is taken, and more than 8 bits a channel are refused. Hidden files and folders, `__MACOSX` and `@eaDir` are left out, and
+    so is what is no image by its name.
+
+    Where all images lie in sub-folders, the places of these in `class_folders` are the labels.
+
+    Args:
+        folder: the folder.
+        size: height and width of the images that come back.
+        channels: 3 for RGB, 1 for grey.
+
+    Raises:
+        FileNotFoundError: where there is no image.
+        ValueError: for other channels, and with the name of a file that cannot be read.
     """
+    if channels not in (1, 3):
+        raise ValueError(f"images from files have 3 channels, or 1 for grey; got {channels}")
     folder = Path(folder).expanduser()
-    found = {path: path.relative_to(folder).parts for path in sorted(folder.rglob("*")) if path.suffix.lower() in KINDS}
-    found = {path: parts for path, parts in found.items() if not any(part.startswith(".") for part in parts)}
+    found = _image_files(folder)
     if not found:
         raise FileNotFoundError(f"there are no images ({', '.join(KINDS)}) in {folder}")
-    images = torch.from_numpy(np.stack([_read(path, size) for path in found]))  # (N, 3, size, size)
-    if any(len(parts) == 1 for parts in found.values()):
+    images = torch.from_numpy(np.stack([_read(path, size, channels) for path in found]))  # (N, channels, size, size)
+    if stray_images(folder):
         return images, None
     names = class_folders(folder)
-    return images, torch.tensor([names.index(parts[0]) for parts in found.values()])
+    return images, torch.tensor([names.index(path.relative_to(folder).parts[0]) for path in found])
 
 
 def class_folders(folder):
-    """The names of a folder's sub-folders in alphabetical order, empty ones too, hidden ones not: a list."""
-    return sorted(path.name for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith("."))
+    """The names of a folder's sub-folders in alphabetical order, empty ones too, hidden ones and a system's not: a list."""
+    return sorted(path.name for path in Path(folder).iterdir() if path.is_dir() and _is_own(path.name))
+
+
+def stray_images(folder):
+    """The images that lie in a folder itself and in none of its sub-folders, and so have no label: a list of paths."""
+    return [path for path in _image_files(Path(folder)) if path.parent == Path(folder)]
+
+
+def _image_files(folder):
+    """All images below a folder, in the order of their names; a folder that links lead to twice is read once."""
+    found, seen = [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:  # a link back up would lead round for ever
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(filter(_is_own, folders))
+        found += [Path(place, name) for name in files if _is_own(name) and Path(name).suffix.lower() in KINDS]
+    return sorted(found)
+
+
+def _is_own(name):
+    return not name.startswith(".") and name not in SYSTEM_FOLDERS
 
 
 def small_imagenet(folder, split, size):
@@ -106,7 +149,7 @@ def _from_npz(path, name):
     try:
         with np.load(path, allow_pickle=False) as file:
             return file[name]
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
+    except Exception as error:  # a damaged archive makes NumPy raise whatever its parts trip over
         raise ValueError(f"{path} is no batch of small ImageNet that can be read: {error}") from error
 
 
@@ -117,17 +160,21 @@ def _pictures(path, size):
         raise ValueError(
             f"{path} holds no images of {size}x{size} pixels: its shape is {data.shape}, not (n, {3 * size**2})"
         )
+    if data.dtype != np.uint8:
+        raise ValueError(f"{path} holds {data.dtype} numbers, not bytes; multiply by 255 and round where they lie in [0, 1]")
     return data.reshape(-1, 3, size, size)
 
 
-def _read(path, size, exact=False):
-    """One picture as an array (3, size, size), cut to a square and scaled, or refused where it must have the size."""
+def _read(path, size, channels=3, exact=False):
+    """One picture as an array (channels, size, size), cut to a square and scaled, or refused where it must have the size."""
     try:
         with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):  # Pillow would cut off what is above 255
-                raise ValueError(f"{path} has more than 8 bits a channel (mode {image.mode}); save it with 8")
-            image = ImageOps.exif_transpose(image).convert("RGB")  # upright, where a camera says how it was held
-    except (UnidentifiedImageError, OSError) as error:
+            raw_mode = str(image.tile[0][3]) if image.tile else ""
+            if image.mode.startswith(("I", "F")) or ";16" in raw_mode:  # Pillow would cut off what is above 255
+                raise ValueError(f"more than 8 bits a channel (mode {image.mode} {raw_mode}); save it with 8")
+            image = _on_white(image.transpose(UPRIGHT[turn]) if (turn := _orientation(image)) in UPRIGHT else image)
+            image = image.convert("L" if channels == 1 else "RGB")
+    except Exception as error:  # a damaged file makes Pillow raise whatever its reader trips over
         raise ValueError(f"{path} is no image that can be read: {error}") from error
     if exact and image.size != (size, size):
         raise ValueError(f"{path} has {image.width} x {image.height} pixels, expected {size} x {size}")
@@ -136,4 +183,21 @@ def _read(path, size, exact=False):
     image = image.crop((left, top, left + side, top + side))
     if side != size:
         image = image.resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(image).transpose(2, 0, 1)  # (size, size, 3) -> (3, size, size)
+    return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)  # (size, size, C) -> (C, size, size)
+
+
+def _orientation(image):
+    """EXIF's orientation, 1 to 8; 1, upright, where nothing that can be read says otherwise."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a damaged header says nothing about the pixels
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _on_white(image):
+    """The image with white behind what is transparent; the colours that hide there are anyone's guess."""
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

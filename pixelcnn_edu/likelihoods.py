@@ -10,7 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from pixelcnn_edu.data import level_type
+from pixelcnn_edu.data import as_integers, level_type
 from pixelcnn_edu.logistic import log_bin
 
 __all__ = ["Categorical", "DequantizedLogisticMixture", "DiscretizedLogisticMixture", "SubPixels", "check_temperature"]
@@ -91,6 +91,7 @@ class DiscretizedLogisticMixture:
 
     def _log_bins(self, images):
         """Each component's log-probability of each channel, given the earlier channels: (N, C, H, W) -> (N, K, C, H, W)."""
+        images = as_integers(images)
         x = self._centres(images)  # (N, 1, C, H, W)
         edge = ((images == 0).to(x.dtype) - (images == self.levels - 1).to(x.dtype)).unsqueeze(1)  # (N, 1, C, H, W)
         return log_bin(x - self._conditional_means(x), self.log_scales, 1 / (self.levels - 1), edge)
@@ -152,7 +153,7 @@ class DiscretizedLogisticMixture:
 
     def _centres(self, images):
         """The middles of the bins in units of x, once the images are found fit: (N, C, H, W) -> (N, 1, C, H, W)."""
-        batch, _, *grid = self.means.shape
+        images, (batch, _, *grid) = as_integers(images), self.means.shape
         _check(images, (batch, *grid), self.levels)
         return _centre(images.to(self.means.dtype), self.levels).unsqueeze(1)
 
@@ -248,6 +249,7 @@ class Categorical:
 
         With `per_channel`, log p(r), log p(g | r) and log p(b | r, g): (N, C, H, W). Raises ValueError as the mixture does.
         """
+        images = as_integers(images)
         log_probs = F.log_softmax(self._conditional_logits(images), dim=1)  # (N, levels, C, H, W)
         each = log_probs.gather(1, images.long().unsqueeze(1)).squeeze(1)  # (N, C, H, W)
         return each if per_channel else each.sum(dim=1)
@@ -277,7 +279,7 @@ class Categorical:
 
     def _conditional_logits(self, images):
         """Logits given the earlier channels of the same pixel: (N, C, H, W) -> (N, levels, C, H, W)."""
-        batch, _, channels, *grid = self.logits.shape
+        images, (batch, _, channels, *grid) = as_integers(images), self.logits.shape
         _check(images, (batch, channels, *grid), self.levels)
         return _shifted(self.logits, self.coefficients, _centre(images.to(self.logits.dtype), self.levels).unsqueeze(1))
 
@@ -323,6 +325,7 @@ class SubPixels:
         return self._join(self.each.mean(self._apart(images)))
 
     def _apart(self, images):
+        images = as_integers(images)
         if images.ndim != 4 or images.shape[1] != self.channels:
             raise ValueError(f"images must have shape (N, {self.channels}, H, W), got {tuple(images.shape)}")
         return images.flatten(0, 1).unsqueeze(1)  # (N, C, H, W) -> (N * C, 1, H, W)

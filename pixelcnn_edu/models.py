@@ -18,7 +18,7 @@ from pixelcnn_edu.causal import (
     mask_colors,
     right_shift,
 )
-from pixelcnn_edu.data import to_model
+from pixelcnn_edu.data import as_integers, to_model
 from pixelcnn_edu.likelihoods import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture, SubPixels
 
 __all__ = ["PixelCNN", "PixelCNNpp", "build", "double", "halve"]
@@ -84,6 +84,7 @@ class PixelModel(nn.Module):
 
         With a dequantized likelihood, a draw of a lower bound. Raises ValueError for images or labels of another kind.
         """
+        images = as_integers(images)
         x = to_model(images, self.config.levels).to(next(self.parameters()).dtype)
         log_prob = self.distribution(x, labels).log_prob(images, per_channel=per_channel)
         return log_prob if per_channel else log_prob.sum(dim=(1, 2))  # (N, H, W) -> (N,)
@@ -132,11 +133,12 @@ class PixelModel(nn.Module):
         labels = torch.as_tensor(labels, device=device)
         if labels.shape != (count,) or labels.is_floating_point() or labels.dtype == torch.bool:
             raise ValueError(f"labels must be {count} integers, one an image; got {labels.dtype} {tuple(labels.shape)}")
+        labels = labels.long()  # unsigned types wider than a byte have no minimum
         if _values_may_be_looked_at() and count and (labels.min() < 0 or labels.max() >= self.config.classes):
             raise ValueError(
                 f"labels must be 0..{self.config.classes - 1}, got {labels.min().item()}..{labels.max().item()}"
             )
-        return labels.long()
+        return labels
 
 
 def _colors(config, channels):

@@ -5,7 +5,8 @@ import math
 
 import torch
 
-from pixelcnn_edu.blocks import in_mode, seeded, whole_float32
+from pixelcnn_edu.blocks import in_mode, seeded, unwrapped, whole_float32
+from pixelcnn_edu.data import as_integers
 from pixelcnn_edu.models import PixelCNNpp
 
 __all__ = ["bits_per_image", "bits_per_pixel", "blind_spot", "receptive_field", "shape_of"]
@@ -24,6 +25,7 @@ def receptive_field(model, row, column, stream=None, image_shape=None):
     Raises ValueError for a pixel outside the image, for an unknown stream, and where the image's shape is not known.
     Derived in chapter 2.
     """
+    model = unwrapped(model)
     channels, height, width = image_shape or shape_of(model)
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"pixel ({row}, {column}) lies outside the {height} x {width} image")
@@ -53,6 +55,7 @@ def blind_spot(field, row, column):
     Raises ValueError where the field reaches the pixel itself or a later one, for then it is no field of a causal network.
     Derived in chapter 2.
     """
+    field = torch.as_tensor(field)
     earlier = torch.arange(field.numel()).reshape(field.shape) < row * field.shape[1] + column
     if (field[~earlier] != 0).any():
         raise ValueError(f"the network sees pixel ({row}, {column}) or a later one: it is not causal")
@@ -90,7 +93,8 @@ def bits_per_image(model, images, labels=None, batch_size=100):
 def _in_batches(model, score, images, labels, batch_size):
     if not len(images):
         raise ValueError("there are no images to evaluate")
-    device = next(model.parameters()).device
+    images, device = as_integers(images), next(model.parameters()).device
+    labels = None if labels is None else torch.as_tensor(labels).long()
     scores = []
     with in_mode(model, training=False), seeded(0, device), whole_float32():
         for start in range(0, len(images), batch_size):

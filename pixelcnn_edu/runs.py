@@ -21,13 +21,14 @@ import safetensors.torch
 import torch
 
 from pixelcnn_edu.config import Config
-from pixelcnn_edu.data import to_bytes, to_model
+from pixelcnn_edu.data import as_integers, to_bytes, to_model
 from pixelcnn_edu.models import build
 from pixelcnn_edu.parallel import rank
 
-__all__ = ["Run", "RunFolder", "image_grid", "read_run", "recorded", "write_sheet"]
+__all__ = ["Run", "RunFolder", "image_grid", "picture_kind", "read_run", "recorded", "write_sheet"]
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
+PICTURE_KINDS = ("png", "jpg", "jpeg", "webp", "tif", "tiff")
 MAY_CHANGE = ("steps", "accumulate", "compile")  # a run may be made longer, and go on where memory or speed differ
 COLUMNS = (
     "step",
@@ -55,10 +56,12 @@ class Run:
 
 
 def read_run(folder):
-    """Read a recorded run from its folder. Raises FileNotFoundError where a file of it is missing."""
-    folder = Path(folder)
-    settings = json.loads((folder / "config.json").read_text())
-    environment = json.loads((folder / "environment.json").read_text())
+    """Read a recorded run from its folder.
+
+    Raises FileNotFoundError where a file of it is missing, and ValueError with the name of one that is damaged.
+    """
+    folder = Path(folder).expanduser()
+    settings, environment = (_read_json(folder / name) for name in ("config.json", "environment.json"))
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     # The first edition had no validation images: it looked at test images all along, and named its columns so.
@@ -100,6 +103,13 @@ def _installed_from():
     return origin["url"] if "vcs_info" in origin else None
 
 
+def _read_json(path):
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
 class RunFolder:
     """Writes a run to `path` as it goes; every file is either the old one or the new one, never half of it.
 
@@ -109,7 +119,7 @@ class RunFolder:
     """
 
     def __init__(self, path, config, training, images, tensorboard=False):
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.settings = {"model": config.to_dict(), "training": asdict(training), "data": _which(images)}
         self.environment = _environment(training.seed)
         self.checkpoint = self._read_checkpoint()  # a dict, None where the folder holds none
@@ -180,7 +190,8 @@ class RunFolder:
 
     def save_samples(self, images):
         """Write images (N, C, H, W), integers on the model's grid, as one sheet, each pixel four times as large."""
-        self._write("samples.png", lambda path: write_sheet(path, images, self.settings["model"]["levels"]))
+        levels = self.settings["model"]["levels"]
+        self._write("samples.png", lambda path: write_sheet(path, images, levels, kind="png"))
 
     def _write(self, name, content, keep_as=None):
         """Write to a file beside the target, then put it in the target's place, which the system does in one step."""
@@ -237,7 +248,12 @@ def _first_whole(paths):
                 if broken := file.testzip():  # compares every part's checksum
                     raise zipfile.BadZipFile(f"wrong checksum in {broken}")
             return torch.load(path, map_location="cpu", weights_only=True)
-        except (zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        except pickle.UnpicklingError as error:  # whole by its checksums, and refused
+            raise ValueError(
+                f"{path} holds more than tensors and plain numbers and is not read, since it could run code: {error}. "
+                "It was not written by this version of the package; choose another folder"
+            ) from error
+        except (zipfile.BadZipFile, RuntimeError, EOFError) as error:
             damaged.append(str(path))
             warnings.warn(f"{path} is damaged and is skipped: {error}", stacklevel=2)
     if damaged:
@@ -265,6 +281,7 @@ def image_grid(images, columns=None, gap=1):
 
     One channel is shown in grey, and of two the first; of more than three, the first three.
     """
+    images = as_integers(images)
     count, channels, height, width = images.shape
     images = images[:, :3] if channels >= 3 else images[:, :1]  # (N, 3 or 1, H, W)
     columns = columns or min(8, count)
@@ -276,10 +293,22 @@ def image_grid(images, columns=None, gap=1):
     return grid
 
 
-def write_sheet(path, images, levels=256, columns=None):
-    """Write images (N, C, H, W), integers 0..levels - 1, as one PNG in `image_grid`, each pixel four times as large."""
+def write_sheet(path, images, levels=256, columns=None, kind=None):
+    """Write images (N, C, H, W), integers 0..levels - 1, as one picture in `image_grid`, each pixel four times as large.
+
+    kind: "png", "jpg" and what else Pillow writes; the path's ending where none is named. Raises ValueError for a kind that
+    it does not write.
+    """
     sheet = image_grid(to_bytes(to_model(images, levels)), columns).repeat(4, axis=0).repeat(4, axis=1)
-    matplotlib.image.imsave(path, sheet, format="png")
+    matplotlib.image.imsave(path, sheet, format=kind or picture_kind(path))
+
+
+def picture_kind(path):
+    """The kind of picture that a path's ending names, "png" and the like. Raises ValueError for another."""
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in PICTURE_KINDS:
+        raise ValueError(f"{path} must end in .{', .'.join(PICTURE_KINDS)}, to say which kind of picture is written")
+    return kind
 
 
 def _write_csv(path, lines):

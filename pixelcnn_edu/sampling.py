@@ -1,18 +1,16 @@
 """Drawing images, one pixel at a time, each given those drawn before it."""
 
 import contextlib
-import copy
 import math
 import warnings
 from dataclasses import dataclass
 
 import torch
-from torch.nn.utils import parametrize
 from tqdm.auto import tqdm
 
-from pixelcnn_edu.blocks import in_mode, whole_float32
+from pixelcnn_edu.blocks import folded, in_mode, unwrapped, whole_float32
 from pixelcnn_edu.cached import one_pixel_at_a_time
-from pixelcnn_edu.data import level_type, to_model
+from pixelcnn_edu.data import as_integers, level_type, to_model
 from pixelcnn_edu.likelihoods import check_temperature
 from pixelcnn_edu.models import PixelCNNpp
 
@@ -30,10 +28,11 @@ def sample(model, count, labels=None, seed=0, method="cached", temperature=1.0, 
     flattens it (see `tempered` of the likelihoods); only 1 draws from the model. Images are drawn `batch_size` at a time,
     which bounds the memory; the same seed and batch size give the same images.
 
-    Runs without dropout and leaves the model as it was. Raises ValueError for a count or batch size below 1, an unknown
-    method, a temperature not above 0, and labels that do not fit. Explained in chapter 11.
+    Runs without dropout on a copy of the model, so that threads may draw from one model at the same time. Raises ValueError
+    for a count or batch size below 1, a seed that does not fit into 64 bits, an unknown method, a temperature not above 0,
+    and labels that do not fit. Explained in chapter 11.
     """
-    blank, nothing = _blank(model, count)
+    blank, nothing = _blank(unwrapped(model), count)
     return complete(model, blank, nothing, labels, seed, method, temperature, progress, batch_size)
 
 
@@ -45,19 +44,19 @@ def complete(model, images, known, labels=None, seed=0, method="cached", tempera
     known. Ask for the lower part of an image, then, and not for its upper part or for a hole, whose rim will not fit; where
     a known pixel follows an unknown one, a warning says so. The other arguments are those of `sample`.
 
-    Runs without dropout and leaves the model as it was. Raises ValueError where images or known have another shape or type,
+    Runs without dropout on a copy of the model. Raises ValueError where images or known have another shape or type,
     and as `sample` does. Explained in chapter 11.
     """
-    _check(model, images, known, method, temperature, batch_size)
+    model, images, known = folded(model), as_integers(images), torch.as_tensor(known)
+    _check(model, images, known, seed, method, temperature, batch_size)
     shape = model.config.image_shape[1:]
     device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(int(seed))
     images = images.clone().to(device, level_type(model.config.levels))  # a type that holds whatever is drawn
     known = known.to(device).expand(len(images), *shape)
     labels = model.check(torch.zeros(1, device=device).expand(len(images), *model.config.image_shape), labels)
     pixels = math.ceil(len(images) / batch_size) * math.prod(shape)
-    # The normalised weights are the same for every pixel.
-    with parametrize.cached(), tqdm(total=pixels, unit="pixel", disable=not progress) as bar:
+    with tqdm(total=pixels, unit="pixel", disable=not progress) as bar:
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             own_labels = None if labels is None else labels[part]
@@ -92,16 +91,15 @@ def trace(model, count=1, labels=None, seed=0, method="cached", temperature=1.0)
     Where the network puts out one channel after the other (without whole pixels), the distribution is that of the last one.
     The model may be used between steps. Raises ValueError as `sample` does. Used in chapter 11.
     """
-    model = copy.deepcopy(model)  # while steps are taken its convolutions do something else (see `cached`)
+    model = folded(model)
     images, nothing = _blank(model, count)
-    _check(model, images, nothing, method, temperature, count)
+    _check(model, images, nothing, seed, method, temperature, count)
     device = next(model.parameters()).device
     images, known = images.to(device), nothing.to(device).expand(count, *nothing.shape)
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(int(seed))
     drawn = _draw(model, images, known, labels, generator, method, temperature)
     for _ in range(images.shape[2] * images.shape[3]):
-        with parametrize.cached():  # left open between steps, it would keep the weights of all models as they are
-            row, column, distribution, positions = next(drawn)
+        row, column, distribution, positions = next(drawn)
         yield Step(row, column, images.clone(), distribution, positions)
 
 
@@ -151,7 +149,7 @@ def _whole_passes(model, images, labels):
         yield parameters_at
 
 
-def _check(model, images, known, method, temperature, batch_size):
+def _check(model, images, known, seed, method, temperature, batch_size):
     """Raise ValueError unless all this makes sense together; warn where it makes less than it seems to."""
     shape, levels = model.config.image_shape, model.config.levels
     if images.ndim != 4 or tuple(images.shape[1:]) != shape or len(images) == 0:
@@ -165,6 +163,8 @@ def _check(model, images, known, method, temperature, batch_size):
     if method not in ("cached", "naive"):
         raise ValueError(f'method must be "cached" or "naive", got {method!r}')
     check_temperature(temperature)
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed must lie between -2**63 and 2**63, got {seed}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     order = known.flatten(-2).to(torch.int8)  # (H * W,), or (N, H * W)

@@ -63,6 +63,10 @@ class TrainingState:
                     (loss / self.training.accumulate).backward()
                 total += loss.detach() / self.training.accumulate
         except RuntimeError as error:
+            if _has_no_compiler(error):
+                raise ValueError(
+                    "torch.compile found no working C++ compiler; install a C++ compiler, or leave compile off"
+                ) from error
             if not _is_out_of_memory(error):
                 raise
             too_large = True
@@ -151,6 +155,10 @@ class _Loss(nn.Module):
 
     def forward(self, images, labels):
         return self.model.bits_per_dim(images, labels).mean()
+
+
+def _has_no_compiler(error):
+    return "InvalidCxxCompiler" in f"{type(error).__name__}: {error}"
 
 
 def _is_out_of_memory(error):

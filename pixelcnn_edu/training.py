@@ -7,16 +7,18 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from pixelcnn_edu.blocks import data_dependent_init, seeded
-from pixelcnn_edu.data import to_model
+from pixelcnn_edu.blocks import data_dependent_init, seeded, unwrapped
+from pixelcnn_edu.data import as_integers, to_model
 from pixelcnn_edu.interrupts import interrupts_wait, sigterm_is_ctrl_c
 from pixelcnn_edu.parallel import process_device, rank, world_size
 from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import RunFolder
 from pixelcnn_edu.sampling import sample
+from pixelcnn_edu.settings import make_plain
 from pixelcnn_edu.state import TrainingState
 
 __all__ = ["Training", "evaluate", "fit"]
@@ -76,7 +78,7 @@ class Training:
     seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "betas", tuple(self.betas))  # JSON brings a list
+        make_plain(self)
         at_least_one = ("steps", "batch_size", "record_every", "validation_images", "accumulate")
         for name, least in {**dict.fromkeys(at_least_one, 1), "init_images": 0, "warmup_steps": 0}.items():
             if getattr(self, name) < least:
@@ -86,8 +88,10 @@ class Training:
         if self.optimizer not in get_args(Optimizer):
             raise ValueError(f"optimizer must be one of {', '.join(map(repr, get_args(Optimizer)))}; got {self.optimizer!r}")
         for name in ("learning_rate", "muon_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be at least 0 and below 1, got {self.betas}")
         for name in ("learning_rate_decay", "cooldown", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
@@ -122,7 +126,8 @@ def fit(
     that is not there, OSError where the folder cannot be written or has no room, FloatingPointError where the loss is no
     longer a number, and MemoryError, with the batch that would fit, where memory does not suffice. Explained in chapter 10.
     """
-    training = training or Training()
+    training, model = training or Training(), unwrapped(model)
+    images, labels, validation, validation_labels = _as_tensors(images, labels, validation, validation_labels)
     device = process_device(device or "auto")
     _check(model, images, labels, validation, validation_labels, training)
     _warn_of_slow_bfloat16(device, training)
@@ -192,6 +197,12 @@ def _draw_samples(folder, model, count, progress):
             folder.save_samples(sample(model, count, labels, progress=progress))
 
 
+def _as_tensors(images, labels, validation, validation_labels):
+    """NumPy arrays as tensors that can be indexed, a list of labels too; None stays None."""
+    labels, validation_labels = (np.array(some) if isinstance(some, list) else some for some in (labels, validation_labels))
+    return [None if some is None else as_integers(some) for some in (images, labels, validation, validation_labels)]
+
+
 def _check(model, images, labels, validation, validation_labels, training):
     """Raise ValueError for what training would stumble over later, when steps would be lost."""
     if not len(images):
@@ -201,8 +212,6 @@ def _check(model, images, labels, validation, validation_labels, training):
     for what, some, their_labels in (("images", images, labels), ("validation images", validation, validation_labels)):
         if some is None:
             continue
-        if their_labels is not None and not torch.is_tensor(their_labels):
-            raise ValueError(f"the labels of the {what} must be a tensor (N,), got {type(their_labels).__name__}")
         try:
             model.check_images(to_model(some[:1], model.config.levels))  # the others have its shape and type
             model.check_labels(their_labels, len(some))

@@ -44,7 +44,7 @@ def load_model(path):
     `load_pretrained` knows. Raises FileNotFoundError where there is none, and ValueError for a file that is damaged or holds
     something else.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.exists() and f"{path}.safetensors" in _published():
         return load_pretrained(str(path))
     path = path / "weights.safetensors" if path.is_dir() else path
@@ -53,7 +53,8 @@ def load_model(path):
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            names = list(file.keys())
+            weights = {_without_wrappers(name): file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is no file of weights that can be read: {error}") from error
     if "config" not in metadata:
@@ -94,12 +95,22 @@ def load_pclucas14(source, config=None):
 def _read(source):
     if isinstance(source, (str, os.PathLike)):
         try:
-            source = torch.load(source, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            raise ValueError(f"{source} is no checkpoint that can be read safely; download it anew ({error})") from error
+            source = torch.load(Path(source).expanduser(), map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise ValueError(
+                f"{source} holds more than tensors and plain numbers, or is no checkpoint; it is not read, since it could "
+                f"run code ({error})"
+            ) from error
+        except (RuntimeError, EOFError) as error:
+            raise ValueError(f"{source} is no checkpoint that can be read; download it anew ({error})") from error
     if not isinstance(source, dict):
         raise ValueError(f"expected a state dict of pclucas14/pixel-cnn-pp, got {type(source).__name__}")
-    return {name.removeprefix("module."): tensor for name, tensor in source.items()}  # DataParallel's prefix
+    return {_without_wrappers(name): tensor for name, tensor in source.items()}
+
+
+def _without_wrappers(name):
+    """A parameter's name without the prefixes of `torch.compile` and DataParallel."""
+    return name.removeprefix("_orig_mod.").removeprefix("module.").removeprefix("_orig_mod.")
 
 
 def _configuration(state):

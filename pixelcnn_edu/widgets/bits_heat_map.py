@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import torch
 
-from pixelcnn_edu.data import load_images, to_model
+from pixelcnn_edu.data import as_integers, load_images, to_model
 from pixelcnn_edu.probes import bits_per_pixel
 from pixelcnn_edu.weights import load_pretrained
 from pixelcnn_edu.widgets.faces import TwoFaces
@@ -103,7 +103,7 @@ def _default():
 def costs(model=None, image=None, label=None):
     """Ask the model about one image, in float64. Parameters and errors are those of `BitsHeatMap`."""
     model = load_pretrained("cifar10-small") if model is None else model
-    image = load_images("shapes", "test")[0][0] if image is None else image
+    image = load_images("shapes", "test")[0][0] if image is None else as_integers(image)
     if image.ndim != 3 or len(image) != 3:
         raise ValueError(f"image must be integers (3, H, W), got {tuple(image.shape)}")
     model = fitted(model, *image.shape[1:])
