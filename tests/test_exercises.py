@@ -43,7 +43,7 @@ def raises(*_):
         (None, "not yet. Write your answer first"),
         (lambda *_: None, "not yet. Your function returns nothing yet"),
         (raises, "not yet. Your answer stopped with RuntimeError: out of ideas"),
-        (5, "not yet. Your answer stopped with TypeError"),
+        (5, "not yet. Hand over the function itself, not what it returns: here of type int"),
     ],
     ids=["none", "returns none", "raises", "no function"],
 )
@@ -72,20 +72,29 @@ def test_an_answer_that_divides_by_zero_at_one_batch_size_is_still_diagnosed(div
 # --- hints -----------------------------------------------------------------------------------------------------------
 
 
-def test_every_exercise_has_a_hint():
+def test_every_exercise_has_two_hints_of_which_the_second_says_more():
     assert list(HINTS) == list(CHECKS)
-    assert all(len(hint) > 40 and hint[-1] in ".?" for hint in HINTS.values())
+    assert all(len(hints) == 2 for hints in HINTS.values())
+    assert all(len(hint) > 40 and hint[-1] in ".?" for hints in HINTS.values() for hint in hints)
 
 
-def test_the_second_wrong_answer_brings_a_hint_and_the_right_one_none(capsys, monkeypatch):
+def test_the_second_wrong_answer_brings_a_hint_the_third_a_stronger_one_and_the_right_one_starts_anew(capsys, monkeypatch):
     monkeypatch.setattr(exercises, "_wrong", type(exercises._wrong)())
     wrong, right = (lambda decay, steps: 0.3), (lambda decay, steps: decay**steps)
+    first, second = HINTS["10.2"]
     said = []
-    for answer in (lambda *_: None, None, wrong, wrong, right):
+    for answer in (lambda *_: None, None, 5, wrong, wrong, wrong, wrong, right, wrong, wrong):
         check("10.2", answer)
         said.append(capsys.readouterr().out)
-    assert ["Hint:" in text for text in said] == [False, False, False, True, False]
-    assert HINTS["10.2"] in said[3]
+    assert [f"\nHint: {first}" in text for text in said] == [False] * 4 + [True] * 3 + [False, False, True]
+    assert [f"\nSecond hint: {second}" in text for text in said] == [False] * 5 + [True] * 2 + [False] * 3
+
+
+def test_tries_are_counted_for_each_exercise_by_itself(capsys, monkeypatch):
+    monkeypatch.setattr(exercises, "_wrong", type(exercises._wrong)())
+    for exercise in ("10.1", "10.2"):
+        check(exercise, lambda *_: 0.3)
+    assert "Hint" not in capsys.readouterr().out
 
 
 # --- questions without code ------------------------------------------------------------------------------------------

@@ -5,14 +5,14 @@ import math
 import torch
 
 from pixelcnn_edu.causal import MaskedConv2d
-from pixelcnn_edu.exercises.answers import call
+from pixelcnn_edu.exercises.answers import call, number, tensor
 
 __all__ = ["CHECKS"]
 
 
 def _kept_weights(answer):
     cases = [(6, 4), (12, 256), (33, 16)]
-    got = [float(call(answer, *case)) for case in cases]
+    got = [number(call(answer, *case)) for case in cases]
     kept = [float(MaskedConv2d(f, 3 * n, 1, "B", colors=3).mask.sum()) for f, n in cases]
 
     def answers(function):
@@ -28,13 +28,21 @@ def _kept_weights(answer):
         return "you count one output for each level; each colour has its own (section 3.3)"
     if answers(lambda f, n: 5 * f * n / 3):
         return "five ninths is what a 3x3 kernel keeps of its places; this kernel has one place, with nine pairs of colours"
-    return f"with {cases[0][0]} features and {cases[0][1]} levels you say {got[0]:g}; the layer has 72 weights: draw them"
+    if answers(lambda f, n: 6 * f * n):
+        return "six of nine pairs of colours are kept, but each pair has a third of the features, not all of them"
+    if answers(lambda f, n: 4 * f * n / 3) or answers(lambda f, n: 8 * f * n / 3):
+        return "how many of the nine pairs of colours are kept? count them: red sees one colour, green two, blue three"
+    if answers(lambda f, n: 2 * f * n + 3 * n):
+        return "you count the biases too; the mask works on weights alone"
+    if got[0] > 72:
+        return f"you say {got[0]:g}, but with 6 features and 4 levels the whole layer has only 72 weights"
+    return f"with {cases[0][0]} features and {cases[0][1]} levels you say {got[0]:g} of 72 weights: draw them"
 
 
 def _softmax_gradient(answer):
     generator = torch.Generator().manual_seed(0)
     cases = [(torch.randn(n, generator=generator), target) for n, target in ((5, 2), (256, 128), (8, 0))]
-    got = [torch.as_tensor(call(answer, z.clone(), target)).detach().float() for z, target in cases]
+    got = [tensor(call(answer, z.clone(), target)).float() for z, target in cases]
     for (z, _), g in zip(cases, got):
         if g.shape != z.shape:
             return f"for {len(z)} logits the gradient has {len(z)} numbers; yours has the shape {tuple(g.shape)}"
@@ -54,6 +62,18 @@ def _softmax_gradient(answer):
         return "you divide by the number of levels; the loss of one sub-pixel is one number, no mean over levels"
     if answers(lambda p, one: (p - one) / math.log(2)):
         return "this is the gradient of the cost in bits; it is asked for in nats"
+    if answers(lambda p, one: p.log()) or answers(lambda p, one: -p.log()):
+        return "these are the logarithms of the probabilities; the gradient of one of them is asked for"
+    if answers(lambda p, one: (p @ one) * (one - p)) or answers(lambda p, one: (p @ one) * (p - one)):
+        return "this is the gradient of the probability itself; the cost is minus its logarithm"
+    if answers(lambda p, one: p * (1 - p)):
+        return "you differentiate each probability by its own logit; the cost is that of the target, for every logit"
+    if any(answers(lambda p, one, k=k: p - one.roll(k)) for k in (-1, 1)):
+        return "you are off by one place: `target` is the index of its logit, and levels count from 0"
+    if answers(lambda p, one: p - 1):
+        return "you subtract 1 from every level; only the target gets that pull"
+    if all(torch.allclose(g, z.softmax(0) - t, atol=1e-4) for g, (z, t) in zip(got, cases)):
+        return "you subtract the number of the target level; the target is a 1 in its own place and 0 elsewhere"
     total = got[0].sum().item()
     if abs(total) > 1e-4:
         return f"your gradient sums to {total:.3g}; the same added to all logits changes no probability, so it must sum to 0"
@@ -80,7 +100,7 @@ def _mask(colors_in, colors_out, size, mask_type, tie=True, everywhere=False):
 
 def _grouped_mask(answer):
     cases = [(6, 9, 3, "A"), (6, 9, 3, "B"), (9, 3, 5, "B"), (3, 6, 1, "A")]
-    got = [torch.as_tensor(call(answer, *case)).float() for case in cases]
+    got = [tensor(call(answer, *case)).float() for case in cases]
     for (n_in, n_out, size, _), g in zip(cases, got):
         if tuple(g.shape) != (n_out, n_in, size, size):
             return (
@@ -98,6 +118,10 @@ def _grouped_mask(answer):
 
     if answers():
         return None
+    if any(not ((g == 0) | (g == 1)).all() for g in got):
+        return "a mask holds 0 and 1 only, and yours holds other numbers too"
+    if answers(_threes):
+        return "you make groups of three channels; a group is a third of all channels, however many there are"
     if answers(_in_turn):
         return "your colours take turns, red, green, blue, red, ...; here the first third of the channels is red"
     if answers(swap_types=True):
@@ -120,6 +144,10 @@ def _grouped_mask(answer):
 
 def _groups(channels):
     return torch.arange(channels) * 3 // channels
+
+
+def _threes(channels):
+    return torch.arange(channels) // 3
 
 
 def _in_turn(channels):

@@ -5,17 +5,17 @@ import math
 import torch
 from torch.nn import functional as F
 
-from pixelcnn_edu.exercises.answers import call, close
+from pixelcnn_edu.exercises.answers import call, close, number, tensor
 
 __all__ = ["CHECKS"]
 
 
-def _number(value):
-    return float(value.detach()) if isinstance(value, torch.Tensor) else float(value)
-
-
 def _cdf(z):
     return 1 / (1 + math.exp(-z)) if z > 0 else math.exp(z) / (1 + math.exp(z))
+
+
+def _gaussian(z):
+    return (1 + math.erf(z / math.sqrt(2))) / 2
 
 
 def _bin(value, mean, scale, half=0.5, lowest=0, highest=255):
@@ -27,7 +27,7 @@ def _bin(value, mean, scale, half=0.5, lowest=0, highest=255):
 
 def _level_probability(answer):
     cases = [(100, 100.0, 5.0), (90, 100.0, 5.0), (0, 3.0, 4.0), (255, 250.0, 6.0), (255, 300.0, 10.0), (0, -20.0, 8.0)]
-    got = [_number(call(answer, *case)) for case in cases]
+    got = [number(call(answer, *case)) for case in cases]
 
     def answers(function):
         return all(close(g, function(*case)) for g, case in zip(got, cases))
@@ -36,6 +36,8 @@ def _level_probability(answer):
         return None
     if answers(lambda v, m, s: _bin(v, m, s, lowest=None, highest=None)):
         return "the inner levels are right, but your end bins are closed: what is darker than 0 is stored as 0 (section 4.1)"
+    if answers(lambda v, m, s: _bin(v, m, s, lowest=None)) or answers(lambda v, m, s: _bin(v, m, s, highest=None)):
+        return "you open one end bin and leave the other closed; both 0 and 255 hold all that lies beyond them (section 4.1)"
     if answers(lambda v, m, s: _bin(v, m, s, lowest=255, highest=0)):
         return "you open the ends the wrong way round: level 0 reaches down to minus infinity, level 255 up to infinity"
     if close(got[0], _bin(*cases[0], half=1 / 255)):
@@ -44,6 +46,16 @@ def _level_probability(answer):
         )
     if close(got[0], _bin(*cases[0], half=1)):
         return "your bin is two levels wide, so neighbouring bins overlap and the sum is about 2; half a bin is half a level"
+    if answers(lambda v, m, s: -_bin(v, m, s)):
+        return "your difference has the wrong sign: take the CDF at the upper edge minus the CDF at the lower one"
+    if answers(lambda v, m, s: _bin(v, m, math.exp(s))):
+        return "you take the scale for a log-scale: `scale` is the scale itself here, so leave out the exp"
+    if answers(lambda v, m, s: _bin(v, m, 1 / s)) or close(got[0], _bin(100, 100.0, 1 / 5)):
+        return "you multiply by the scale; a larger scale makes the bell wider, so divide by it (section 4.1)"
+    if close(got[0], 2 * _gaussian(0.5 / 5) - 1) and close(got[1], _gaussian(-9.5 / 5) - _gaussian(-10.5 / 5)):
+        return "your CDF is that of a Gaussian; the logistic's CDF is the sigmoid (section 4.1)"
+    if close(got[0], _cdf(0.5 / 5)) and close(got[1], _cdf(-9.5 / 5)):
+        return "that is the probability of this level or any darker one; take away what lies below its lower edge"
     if answers(lambda v, m, s: math.log(_bin(v, m, s))):
         return "these are logarithms; the probability itself is asked for"
     if close(got[1], _cdf((cases[1][0] + 1 - 100) / 5) - _cdf((cases[1][0] - 100) / 5)):
@@ -80,7 +92,7 @@ def _log_prob_between(answer):
         (200, 204, -0.9, -6.0),
     ]
     got = [
-        _number(call(answer, low, high, torch.tensor(mean), torch.tensor(log_scale))) for low, high, mean, log_scale in cases
+        number(call(answer, low, high, torch.tensor(mean), torch.tensor(log_scale))) for low, high, mean, log_scale in cases
     ]
 
     def answers(function, part=slice(0, 5)):
@@ -96,13 +108,23 @@ def _log_prob_between(answer):
         return "these are probabilities; the logarithm is asked for, and taking it at the end loses the digits (section 4.2)"
     if answers(lambda *case: _between(*case) / math.log(2)):
         return "these are bits; nats are asked for"
+    if answers(lambda low, high, *rest: _between(low, low, *rest)):
+        return "you use `low` alone: your two edges are those of one bin, and `high` is left out"
+    if answers(lambda low, high, *rest: _between(high, high, *rest)):
+        return "you use `high` alone: your two edges are those of one bin, and `low` is left out"
+    if answers(lambda low, high, *rest: _between(low, high - 1, *rest), part=slice(1, 5)):
+        return "your range ends before `high`, but both ends are included"
+    if answers(lambda low, high, mean, a: _between(low, high, mean, -a)):
+        return "you multiply by the scale; divide by it, which is multiplying by exp(-log_scale)"
+    if math.isnan(got[0]) and math.isnan(got[1]):
+        return "you return nan near the mean already: did you divide by the log-scale? it is negative, so the edges swap"
     if close(got[0], _between(*cases[0])) and close(got[1], sum(_between(v, v, *cases[1][2:]) for v in range(100, 121))):
         return "you add logarithms, and so multiply probabilities: that is all these levels at once, not any one of them"
     if answers(lambda *case: _between(*case, ends=False)):
         return (
             f"all 256 levels together must have the log-probability 0, you say {got[4]:.4g}: open the end bins (section 4.1)"
         )
-    if answers(lambda low, high, *rest: _between(low, high, *rest, half=0), part=slice(1, 4)):
+    if any(answers(lambda *case, e=e: _between(*case, half=0, ends=e), part=slice(1, 4)) for e in (True, False)):
         return (
             "your range runs from the middle of a bin to the middle of another; half a bin is missing at both (section 4.1)"
         )
@@ -127,9 +149,11 @@ def _overexposed():
 def _fit_logistic(answer):
     values = _overexposed()
     result = call(answer, values.clone())
-    if not hasattr(result, "__len__") or len(result) != 2:
+    if not isinstance(result, (tuple, list)):
+        result = tensor(result).flatten()
+    if len(result) != 2:
         return "return two numbers, the mean and the log-scale"
-    mean, log_scale = map(_number, result)
+    mean, log_scale = map(number, result)
     x = 2 * values.double() / 255 - 1
 
     def average(m, a):
@@ -151,8 +175,17 @@ def _fit_logistic(answer):
         return "your mean is the average of the levels, but those above 255 were clipped: the bell's mean lies higher"
     if mean < MEAN - 0.05:
         return f"your mean, {mean:.2f}, is too low: does your level 255 stand for all that is brighter too (section 4.1)"
+    if abs(math.exp(log_scale) - float(x.std())) < 0.01:
+        return "your scale is the standard deviation of the levels; a logistic's scale is smaller than its deviation"
+    if abs(mean - MEAN) <= 0.05 and log_scale < math.log(SCALE) - 0.05:
+        return (
+            f"your mean is good, but your scale, {math.exp(log_scale):.2f}, is too small: the levels above 255 were "
+            "clipped, and a spread measured on clipped levels is too narrow"
+        )
+    side = ("too small" if log_scale < math.log(SCALE) else "too large") if abs(mean - MEAN) <= 0.05 else "not the best"
     return (
-        f"the values have {average(mean, log_scale):.3f} nats each under your bell; {best:.3f} can be had, so train longer"
+        f"the values have {average(mean, log_scale):.3f} nats each under your bell, and {best:.3f} can be had: mean "
+        f"{mean:.2f} and scale {math.exp(log_scale):.2f}, which is {side}; if you climb step by step, climb further"
     )
 
 

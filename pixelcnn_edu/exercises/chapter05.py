@@ -4,14 +4,14 @@ import math
 
 import torch
 
-from pixelcnn_edu.exercises.answers import call, close
+from pixelcnn_edu.exercises.answers import call, close, number, tensor
 
 __all__ = ["CHECKS"]
 
 
 def _outputs_a_pixel(answer):
     cases = [(3, 10), (1, 10), (2, 3), (4, 7)]
-    got = [float(call(answer, *case)) for case in cases]
+    got = [number(call(answer, *case)) for case in cases]
 
     def answers(count):
         return all(close(g, count(c, k)) for g, (c, k) in zip(got, cases))
@@ -32,6 +32,14 @@ def _outputs_a_pixel(answer):
         return "one logit cannot give every component its weight; each has its own (chapter 4)"
     if answers(lambda c, k: k * (1 + 2 * c)):
         return "you have left out the coefficients that tie the channels (section 5.2)"
+    if answers(lambda c, k: k * (1 + c + c * (c - 1) // 2)):
+        return "one number per channel and component is missing: each has a mean and a log-scale (chapter 4)"
+    if answers(lambda c, k: k * (1 + 2 * c + c * (c + 1) // 2)):
+        return "you give each channel a coefficient for itself too, but it depends on the earlier ones alone (section 5.2)"
+    if answers(lambda c, k: k * (1 + 2 * c + c * c)):
+        return "you give each channel a coefficient for every channel; it depends on the earlier ones alone (section 5.2)"
+    if answers(lambda c, k: k * (1 + 2 * c + c * (c - 1) // 2) - 1):
+        return "one logit could indeed be left out, as the weights sum to 1, but the network does output all of them"
     case = next(k for k, (c, m) in enumerate(cases) if not close(got[k], m * (1 + 2 * c + c * (c - 1) // 2)))
     channels, mixtures = cases[case]
     return f"for {channels} channel(s) and {mixtures} components you say {got[case]:g}; list what one component needs"
@@ -46,7 +54,7 @@ def _lean(means, coefficients, values, squash=math.tanh):
 def _leaning_means(answer):
     means, coefficients, pixel = [0.1, -0.3, 0.2], [0.9, -0.6, 1.4], [230, 60, 140]
     result = call(answer, list(means), list(coefficients), list(pixel))
-    got = [float(mean) for mean in (result if hasattr(result, "__len__") else [result])]
+    got = list(map(number, result if isinstance(result, (tuple, list)) else tensor(result).flatten()))
     if len(got) != 3:
         return f"there are three means, one a colour; you give {len(got)}"
     x = [2 * value / 255 - 1 for value in pixel]
@@ -60,6 +68,10 @@ def _leaning_means(answer):
         return None
     if gives(_lean(means, coefficients, x, squash=float)):
         return "the coefficients are the network's raw numbers, still without their tanh (section 5.2)"
+    if gives(_lean(means, coefficients, x, squash=lambda c: 1 / (1 + math.exp(-c)))):
+        return "you squash the coefficients with a sigmoid, so none can be negative; it is tanh (section 5.2)"
+    if any(gives(_lean(means, coefficients, [value / half - 1 for value in pixel])) for half in (128, 127)):
+        return "your x is a little off: level 0 must become -1 and level 255 must become 1"
     if gives([means[0], means[1] + alpha * x[0], means[2] + beta * x[0] + gamma * x[2]]):
         return "your blue leans on blue itself, as the formula printed in the first version of the paper does (section 5.2)"
     if gives(_lean(means, [coefficients[0], coefficients[2], coefficients[1]], x)):
@@ -81,7 +93,7 @@ def _leaning_means(answer):
 def _colour_bits(answer):
     weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     p = torch.tensor([[0.8, 0.1, 0.4], [0.02, 0.6, 0.5], [0.1, 0.3, 0.05]], dtype=torch.float64)
-    got = torch.as_tensor(call(answer, weights.clone(), p.clone()), dtype=torch.float64).flatten()
+    got = tensor(call(answer, weights.clone(), p.clone())).flatten()
     if len(got) != 3:
         return f"there are three costs, of r, of g given r and of b given both; you give {len(got)}"
     joint = weights @ p.cumprod(dim=1)  # p(r), p(r, g), p(r, g, b)
@@ -96,6 +108,19 @@ def _colour_bits(answer):
         return "the sign is off: a cost in bits is never below 0"
     if gives(right * math.log(2)):
         return "these are nats; use the logarithm to base 2"
+    if gives(right * math.log10(2)):
+        return "your logarithm has base 10; bits are counted with base 2"
+    red_only = weights * p[:, 0] / (weights @ p[:, 0])  # the weights once red is seen
+    if gives(torch.stack([right[0], right[1], -torch.log2(red_only @ p[:, 2])])):
+        return "red changes your weights, but green does not: blue's weights must know both (section 5.4)"
+    mixed = weights.softmax(0) @ p.cumprod(dim=1)
+    if gives(-torch.log2(mixed / torch.cat([mixed.new_ones(1), mixed[:-1]]))):
+        return "you send the weights through a softmax, but they are weights already, not logits: they sum to 1"
+    equal = p.cumprod(dim=1).mean(0)
+    if gives(-torch.log2(equal / torch.cat([equal.new_ones(1), equal[:-1]]))):
+        return "every component counts the same in yours; `weights` says how much each one counts"
+    if gives(torch.stack([right[0], *-torch.log2((weights * p[:, 0]) @ p[:, 1:])])):
+        return "your new weights do not sum to 1: divide weight times p(r) by its sum over the components (section 5.4)"
     if gives(-torch.log2(weights @ p)):
         return "your colours all mix with the weights from the start; once red is seen they have changed (section 5.4)"
     if gives(-torch.log2(joint)):

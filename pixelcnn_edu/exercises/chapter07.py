@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pixelcnn_edu.causal import MaskedConv2d
-from pixelcnn_edu.exercises.answers import call
+from pixelcnn_edu.exercises.answers import call, tensor
 
 __all__ = ["CHECKS"]
 
@@ -13,7 +13,7 @@ __all__ = ["CHECKS"]
 def _undo(answer):
     x = torch.tensor([0.0, 0.5, -0.5, 3.0, -3.0, 40.0, -40.0, 1e-3]).view(2, 2, 1, 2)
     up, down = F.elu(x), F.elu(-x)
-    got = call(answer, torch.cat([up, down], dim=1)).float()
+    got = tensor(call(answer, torch.cat([up, down], dim=1))).float()
     if got.shape != x.shape:
         return f"you return a shape of {tuple(got.shape)} for x of {tuple(x.shape)}; the channels halve again (section 7.3)"
     if not got.isfinite().all():
@@ -33,6 +33,11 @@ def _undo(answer):
         return "the half that lies below 0 is bent, and its bent part is still in your result (section 7.3)"
     if gives(up + down):
         return "the bent half is still in your sum, and x = -3 comes out as x = 3 does (section 7.3)"
+    y = torch.cat([up, down], dim=1)
+    if gives(y[:, ::2]) or gives(y[:, ::2].relu() - y[:, 1::2].relu()):
+        return "you take every second channel; the first half of the channels is ELU(x), the second half ELU(-x)"
+    if gives(down):
+        return "that is the second half, ELU(-x): where x is positive it is bent, and its sign is turned (section 7.3)"
     if gives(x.abs()) or gives(x.relu()):
         return "you lose the negative values: x = -3 must come back as -3"
     worst = (got - x).abs().argmax()
@@ -101,6 +106,9 @@ class _Net(nn.Module):
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             self.first, self.last, self.other = (nn.Conv2d(2, 2, 1) for _ in range(3))
+            if kind == "starts at zero":  # as layers at the end of a residual path often do
+                nn.init.zeros_(self.other.weight)
+                nn.init.zeros_(self.other.bias)
             if kind == "half masked":  # each makes a half of the output
                 self.halves = nn.ModuleList([MaskedConv2d(2, 1, 3, "A"), MaskedConv2d(2, 1, 3, "B")])
 
@@ -109,6 +117,8 @@ class _Net(nn.Module):
         if self.kind == "cancels":
             h = h + self.other(x)
             return torch.cat([h, -h], dim=1)
+        if self.kind == "starts at zero":
+            return torch.cat([h, self.other(x)], dim=1)
         if self.kind == "half masked":
             return torch.cat([half(h + self.other(x)) for half in self.halves], dim=1)
         return {"unused": h, "old": h, "alive": h + self.other(x), "times zero": h + 0 * self.other(x)}[self.kind]
@@ -118,16 +128,17 @@ def _dead_parameters(answer):
     x = torch.linspace(-1, 1, 2 * 2 * 3 * 3).view(2, 2, 3, 3)
     dead = {"other.weight", "other.bias"}
     got = {}
-    for kind in ("alive", "half masked", "unused", "times zero", "cancels", "old"):
+    alive = ("alive", "half masked", "cancels", "starts at zero")
+    for kind in (*alive, "unused", "times zero", "old"):
         net = _Net(kind)
         if kind == "old":
             for p in net.parameters():
                 p.grad = torch.ones_like(p)
-        names = call(answer, net, x)
-        if isinstance(names, (int, str)) or any(not isinstance(name, str) for name in names):
+        names = call(answer, net, x.clone())
+        if not hasattr(names, "__iter__") or isinstance(names, str) or any(not isinstance(name, str) for name in names):
             return "return a list of names, as named_parameters gives them"
         got[kind] = set(names)
-    right = {kind: set() if kind in ("alive", "half masked", "cancels") else dead for kind in got}
+    right = {kind: set() if kind in alive else dead for kind in got}
     if got == right:
         return None
     if got["alive"]:
@@ -136,6 +147,11 @@ def _dead_parameters(answer):
         return (
             f"you call {sorted(got['half masked'])[0]} dead, in a network in which some gradients are 0 in part, and some "
             "parameters feed a part of the output only"
+        )
+    if got["starts at zero"] and not got["cancels"]:
+        return (
+            "you call a layer dead whose weights are 0 at the start, though the output follows them: a square or an "
+            "absolute value has the slope 0 where the output is 0"
         )
     if not got["unused"] & dead:
         return "you miss a layer that is never called: backward leaves its .grad at None, not at zero"

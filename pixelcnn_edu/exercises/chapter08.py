@@ -2,7 +2,7 @@
 
 import torch
 
-from pixelcnn_edu.exercises.answers import call, close
+from pixelcnn_edu.exercises.answers import call, close, number, tensor
 
 __all__ = ["CHECKS"]
 
@@ -27,14 +27,18 @@ def _early_stop(answer):
     got = call(answer, lines)
     if isinstance(got, dict):
         return "that is a whole line of the record; return its step alone"
-    got = float(got)
+    got = number(got)
     if got == 100:
-        best_of_two = float(call(answer, [dict(line) for line in RECORD[6:]]))
+        best_of_two = number(call(answer, [dict(line) for line in RECORD[6:]]))
         return None if best_of_two == 150 else f"of two lines, 7.7 at step 150 and 8.2 at 175, you choose {best_of_two:g}"
     diagnoses = {
         4: "that is a place in the list; the step stands in the line at that place",
         6.1: "that is the lowest held-out cost; asked is the step at which it was reached",
         150: "you look at the training curve, which hardly ever turns; which curve tells of new images? (section 8.7)",
+        75: "you go one line too far at the first rise; and a measured curve is bumpy: here a deeper valley follows",
+        125: "you go one line too far: that is the line after the lowest one",
+        5: "that is a place in the list, counted from 1; the step stands in the line at that place",
+        9.1: "that is the highest held-out cost; asked is the step of the lowest",
         175: "that is where training ended",
         0: "there the gap is smallest and the cost highest, for nothing has been learned; look for the lowest cost",
         50: "you stop at the first rise; a measured curve is bumpy, and here a deeper valley follows",
@@ -46,15 +50,16 @@ def _dropout(answer):
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         x = torch.full((4, 50, 10, 10), 3.0)
-        quiet = call(answer, x.clone(), 0.25, False)
-        given = x.clone()
-        noisy = call(answer, given, 0.25, True)
-        again = call(answer, x.clone(), 0.25, True)
-        none = call(answer, x.clone(), 0.0, True)
+        left, given = x.clone(), x.clone()
+        quiet = tensor(call(answer, left, 0.25, False)).float()
+        noisy = tensor(call(answer, given, 0.25, True)).float()
+        again = tensor(call(answer, x.clone(), 0.25, True)).float()
+        none = tensor(call(answer, x.clone(), 0.0, True)).float()
         call(answer, x.flatten(), 0.25, True)  # a tensor of any shape
-    if noisy.shape != x.shape:
-        return f"the shape changes, from {tuple(x.shape)} to {tuple(noisy.shape)}"
-    if not torch.equal(given, x):
+    for result in (noisy, quiet):
+        if result.shape != x.shape:
+            return f"the shape changes, from {tuple(x.shape)} to {tuple(result.shape)}"
+    if not (torch.equal(given, x) and torch.equal(left, x)):
         return "your function changes its argument; the caller may need it, so return a new tensor"
     if not torch.equal(quiet, x):
         factor = (quiet / x).mean().item()
@@ -64,6 +69,8 @@ def _dropout(answer):
     zeros = (noisy == 0).float().mean().item()
     if zeros in (0, 1) and _one_draw_for_all(answer, x):
         return "you draw once for the whole tensor: all is kept or all is dropped; every activation needs a draw of its own"
+    if zeros == 0 and len(noisy.unique()) > 2:
+        return "you multiply by the random numbers themselves; compare them with p, which gives a mask of 0 and 1"
     if zeros == 0:
         return "with training=True nothing is dropped"
     if abs(zeros - 0.75) < 0.05:
@@ -79,11 +86,15 @@ def _dropout(answer):
         return "you use one mask for several images or channels; every activation needs a draw of its own"
     if shared(2) or shared(3):
         return "you use one mask for several rows or columns; every activation needs a draw of its own"
+    if abs(zeros - 0.6) < 0.02:
+        return "at p = 0.25 you drop 60%: your numbers come from randn, a bell; with rand a share p of them lies below p"
     if abs(zeros - 0.25) > 0.03:
         return f"at p = 0.25 you drop {zeros:.0%} of the activations"
     if torch.equal(noisy == 0, again == 0):
         return "two calls drop the same activations; the mask must be drawn anew each time"
     kept = (noisy[noisy != 0] / 3).mean().item()
+    if close(kept, 4):
+        return "you divide by p; a share 1 - p is kept, and that is to be made up for (section 8.3)"
     if not close(kept, 4 / 3):
         return f"what is kept is multiplied by {kept:.3g}, so the mean is {kept * 0.75:.3g} of what it was (section 8.3)"
     return None if torch.equal(none, x) else "at p = 0 nothing may change"
@@ -93,7 +104,7 @@ def _one_draw_for_all(answer, x):
     """Whether many calls drop everything in some and nothing in others."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        shares = {(call(answer, x.clone(), 0.5, True) == 0).float().mean().item() for _ in range(20)}
+        shares = {(tensor(call(answer, x.clone(), 0.5, True)) == 0).float().mean().item() for _ in range(20)}
     return shares == {0, 1}
 
 
@@ -101,13 +112,7 @@ def _noise_variance(answer):
     generator = torch.Generator().manual_seed(0)
     weight, x = torch.randn(2, 3, 5, generator=generator).double() + 0.3  # 3 channels, 5 places of the kernel
     p = 0.2
-    single, whole = (
-        torch.as_tensor(call(answer, weight.clone(), x.clone(), p, whole_channels)) for whole_channels in (False, True)
-    )
-    for got in (single, whole):
-        if got.numel() != 1:
-            return f"asked is the variance of one sum, a single number; you return a tensor of shape {tuple(got.shape)}"
-    single, whole = single.item(), whole.item()
+    single, whole = (number(call(answer, weight.clone(), x.clone(), p, whole_channels)) for whole_channels in (False, True))
     terms = weight * x
     squares, channels = terms.square().sum().item(), terms.sum(dim=1).square().sum().item()
     factor = p / (1 - p)
@@ -115,6 +120,18 @@ def _noise_variance(answer):
         return None
     if close(single, squares * p * (1 - p)):
         return "you have the variance of a mask of zeros and ones; what is kept is also multiplied by 1 / (1 - p)"
+    if close(single, squares * p):
+        return "you multiply by 1 / (1 - p) once; a factor multiplies the variance by its square"
+    if close(single, squares * p / (1 - p) ** 2):
+        return "a mask of zeros and ones has the variance p (1 - p), not p: one of the two factors is missing"
+    if close(single, squares):
+        return "you add up the squares alone; how far does p make each term vary? (section 8.3)"
+    if close(single, factor * terms.square().mean().item()):
+        return "you take the mean of the terms' variances; the variances of independent terms add up"
+    if close(single, factor * terms.sum().item()) or close(single, factor * terms.abs().sum().item()):
+        return "a factor multiplies the variance by its square: each term, weight times activation, enters squared"
+    if close(single, factor * weight.square().sum().item()):
+        return "the activations are missing: a term of the sum is weight times activation"
     if close(single, squares * (1 - p) / p):
         return "p and 1 - p are swapped: at p = 0 there is no noise at all"
     if close(single**2, factor * squares):
@@ -137,6 +154,11 @@ def _noise_variance(answer):
         if close(whole, factor * terms.sum(dim=0).square().sum().item()):
             return "for whole channels you add up the channels at each place; a draw is shared by the places of one channel"
         return f"single activations are right; whole channels should give {factor * channels:.4g}, you say {whole:.4g}"
+    if 0.5 < single / (factor * squares) < 2:
+        return (
+            f"for single activations you say {single:.4g}, near the right {factor * squares:.4g} but not equal to it; "
+            "do you sample? the variance can be written down exactly"
+        )
     return f"for single activations at p = 0.2 you say {single:.4g}; compare with the variance over many calls of nn.Dropout"
 
 

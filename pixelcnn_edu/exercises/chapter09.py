@@ -4,14 +4,14 @@ import math
 
 import torch
 
-from pixelcnn_edu.exercises.answers import call, close
+from pixelcnn_edu.exercises.answers import call, close, number, tensor
 
 __all__ = ["CHECKS"]
 
 
 def _half_life(answer):
     decays = (0.5, 0.9, 0.9995, 0.999995)
-    got = [float(call(answer, d)) for d in decays]
+    got = [number(call(answer, d)) for d in decays]
 
     def answers(function):
         return all(close(g, function(d)) for g, d in zip(got, decays))
@@ -31,6 +31,16 @@ def _half_life(answer):
         return "after so many steps 1/e is left, about 37%, not a half"
     if answers(lambda d: 0.5 / (1 - d)):
         return "you take the same amount away at each step, but the factors multiply: each step takes less than the last"
+    if answers(lambda d: math.log(2) / (1 - d)):
+        return (
+            "that is close for a decay near 1, where log(decay) is nearly decay - 1, but not exact: at 0.5 it is 1.39, not 1"
+        )
+    if answers(lambda d: math.log(0.5) / (1 - d)):
+        return "a number of steps cannot be below 0; and 1 - decay stands for -log(decay) only where the decay is near 1"
+    if answers(lambda d: math.log(d)) or answers(lambda d: -math.log(d)):
+        return "that is the logarithm of one step's factor; how many such steps make the logarithm of a half?"
+    if answers(lambda d: 0.5 / d) or answers(lambda d: d / 0.5):
+        return "you divide once; each step multiplies, so the number of steps is an exponent: take logarithms"
     if all(g == round(g) and abs(g - right(d)) <= 1 for g, d in zip(got, decays)):
         return "right but for rounding: return the exact number"
     if all(close(g, right(d)) for g, d in zip(got[:-1], decays)):
@@ -53,7 +63,7 @@ def _weight_norm_gradients(answer):
     pair = call(answer, g, v, w_grad)
     if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
         return "return two tensors, the gradient with respect to g and the one with respect to V"
-    of_g, of_v = pair
+    of_g, of_v = map(tensor, pair)
     if of_g.shape == v.shape and of_v.shape == g.shape:
         return "you return the two in the wrong order: first the gradient with respect to g"
     if of_g.shape != g.shape or of_v.shape != v.shape:
@@ -69,9 +79,21 @@ def _weight_norm_gradients(answer):
         one = v.norm()
         if _same(of_g, (w_grad * v / one).sum(dim=(1, 2, 3), keepdim=True)):
             return "you take one norm over the whole of V; each output channel has its own (section 9.1)"
+        if _same(of_g, along / v[0].numel()):
+            return "you average over the weights of a channel; the gradient for its length is a sum over them"
+        if _same(of_g, along * g):
+            return "your gradient for g has g in it: you multiply by W, but dW/dg is the unit vector V / ||V||"
+        if _same(of_g, -along):
+            return "the gradient for g has the wrong sign: a longer g makes W longer, in the direction of V"
         return "the gradient for g is off: write W as g times a unit vector, and ask how W changes when g does"
     if _same(of_v, g / norm * w_grad):
         return "your gradient for V has a part along V, and must have none: the norm depends on V too (section 9.1)"
+    if _same(of_v, -right):
+        return "the gradient for g is right; the one for V has the wrong sign"
+    if _same(of_v, g / norm * (w_grad - along * v)):
+        return "the gradient for g is right; for V, subtract the part along the unit vector: V itself is too long for that"
+    if _same(of_v, g / norm * along * v / norm):
+        return "the gradient for g is right; for V you return the part along V, the very part that has no effect"
     if _same(of_v, right / g):
         return "the gradient for g is right; the one for V forgets that W is g times as long as the unit vector"
     if _same(of_v, right * norm):
@@ -126,6 +148,14 @@ def _corrected_average(answer):
         return "`decay` is the old average's share, and you give it to the new weights"
     if all(map(_same, got, mix(1 - decay, decay, scale=full))):
         return "`decay` is the old average's share, and you give it to the new weights"
+    if all(map(_same, got, history[-1])):
+        return "those are the last step's weights, with nothing averaged"
+    if all(map(_same, got, mix(decay, 1.0))):
+        return "the new weights enter whole, or as after one step; their share is 1 - decay, and all shares 1 - decay**n"
+    if all(map(_same, got, mix(decay, 1 - decay, scale=1 - decay**steps))):
+        return "you multiply by the correction; the sum of the shares is too small, so divide by it"
+    if all(map(_same, got, mix(decay, 1 - decay, scale=1 / decay**steps))):
+        return "you divide by the share of the start; the weights hold the rest, 1 minus that"
     if all(map(_same, got, [sum(ws) / steps for ws in zip(*history)])):
         return "all steps weigh the same in yours; the newer a step, the more it should weigh"
     if all(map(_same, got, mix(decay, 1 - decay, scale=1 / (1 - decay ** (steps - 1))))):
@@ -148,7 +178,7 @@ def _corrected_inside(history, decay, exponents):
 
 
 def _tensors(result):
-    return [result] if isinstance(result, torch.Tensor) else list(result)
+    return [tensor(part) for part in (result if isinstance(result, (list, tuple)) else [result])]
 
 
 CHECKS = {"9.1": _half_life, "9.2": _weight_norm_gradients, "9.3": _corrected_average}

@@ -4,14 +4,14 @@ import math
 
 import torch
 
-from pixelcnn_edu.exercises.answers import call
+from pixelcnn_edu.exercises.answers import call, number, tensor
 
 __all__ = ["CHECKS"]
 
 
 def _positions_run(answer):
     cases = [(32, 32, 0), (32, 32, 16), (8, 12, 2), (5, 4, 5)]
-    got = {m: [int(call(answer, *case, m)) for case in cases] for m in ("naive", "cached")}
+    got = {m: [number(call(answer, *case, m)) for case in cases] for m in ("naive", "cached")}
     sizes = [(h * w, (h - k) * w) for h, w, k in cases]  # all pixels, and those to be drawn
     if got == {"naive": [drawn * size for size, drawn in sizes], "cached": [size for size, _ in sizes]}:
         return None
@@ -25,16 +25,20 @@ def _positions_run(answer):
         return "you run a pass for the known pixels too; the naive method needs none for a pixel that is not drawn"
     if got["naive"] == [drawn * drawn for _, drawn in sizes]:
         return "a pass takes the whole image, known rows included; only the number of passes falls with them"
+    if got["naive"] == [size for size, _ in sizes] and got["cached"] == [drawn * size for size, drawn in sizes]:
+        return "you have the two methods swapped: the naive one is the one that repeats itself (section 11.4)"
     if got["cached"] == [drawn * size for size, drawn in sizes]:
         return "that is the naive count; the cached method runs the network for each position once (section 11.4)"
+    if got["naive"] == [3 * drawn * size for size, drawn in sizes] or got["cached"] == [3 * size for size, _ in sizes]:
+        return "you count sub-pixels; a pass gives the mixture of a whole pixel, so three colours need one pass"
+    if got["cached"] == [2 * size - drawn for size, drawn in sizes]:
+        return "you count the known pixels twice; the cached method hears of every pixel once"
     if got["naive"] == [sum(range(size - drawn, size)) for size, drawn in sizes]:
         return "you count what is before each pixel; a pass runs the network for every position, those not drawn yet too"
     right = {"naive": [drawn * size for size, drawn in sizes], "cached": [size for size, _ in sizes]}
     method, at = next((m, i) for m in got for i in range(len(cases)) if got[m][i] != right[m][i])
     h, w, k = cases[at]
-    return (
-        f'for {h} x {w} pixels and {k} known rows you say {got[method][at]:,} with "{method}"; count a 2 x 2 image by hand'
-    )
+    return f'for {h} x {w} pixels and {k} known rows you say {got[method][at]:,.10g} with "{method}"; count 2 x 2 by hand'
 
 
 def _temper(answer):
@@ -46,7 +50,10 @@ def _temper(answer):
         return "return two tensors, the logits and the logarithms of the scales"
     if not (torch.equal(logits, given[0]) and torch.equal(log_scales, given[1])):
         return "you change the tensors that you are given; return new ones"
-    got = {t: [torch.as_tensor(part).float() for part in pair] for t, pair in got.items()}
+    got = {t: [tensor(part).float() for part in pair] for t, pair in got.items()}
+    for part in got[0.5]:
+        if part.shape != logits.shape:
+            return f"each tensor keeps its shape, here {tuple(logits.shape)}; you return one of {tuple(part.shape)}"
 
     def answers(place, function):
         return all(
@@ -63,11 +70,23 @@ def _temper(answer):
             return "these are weights already; their logits are asked for"
         if answers(0, lambda t: (logits / t).log_softmax(-1)) or answers(0, lambda t: (logits / t).log_softmax(0)):
             return "right, and normalised besides, which is not asked for: return the divided logits as they are"
+        if answers(0, lambda t: log_scales + math.log(t)):
+            return "you return the two in the wrong order: the logits come first"
+        if answers(0, lambda t: logits / t**2) or answers(0, lambda t: logits / t**0.5):
+            return "the temperature enters the logits to the first power: neither a square nor a root (section 11.6)"
+        if answers(0, lambda t: logits - math.log(t)):
+            return "you take the logarithm off the logits; subtracting the same from all of them changes no weight"
         return "your logits are not those of the equation in section 11.6"
     if answers(1, lambda t: log_scales + math.log(t)):
         return None
     if answers(1, lambda t: log_scales * t):
         return "you multiply the logarithm; it is the scale that is to be multiplied"
+    if answers(1, lambda t: log_scales / t):
+        return "you divide the logarithm, as you do the logits; it is the scale that is to be multiplied"
+    if answers(1, lambda t: log_scales + math.log2(t)) or answers(1, lambda t: log_scales + math.log10(t)):
+        return "your logarithm has the wrong base: log_scales are natural logarithms"
+    if answers(1, lambda t: log_scales + 0.5 * math.log(t)) or answers(1, lambda t: log_scales + 2 * math.log(t)):
+        return "the temperature multiplies the scale to the first power: neither a square nor a root (section 11.6)"
     if answers(1, lambda t: log_scales - math.log(t)):
         return "your scales grow where the temperature falls; it should be the other way round"
     if answers(1, lambda t: log_scales + t):
@@ -87,14 +106,17 @@ def _strided_step(answer):
         pair = call(answer, seen.clone(), x.clone(), weight.clone(), place)
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
             return "return two things: what is to be remembered, and the output or None"
-        seen = pair[0]
-        if seen is None or tuple(seen.shape) != (3,):
+        if pair[1] is not None and torch.equal(tensor(pair[1]).float(), x):
+            return "you return the two in the wrong order: what is to be remembered comes first, then the output"
+        if pair[0] is None or tuple(tensor(pair[0]).shape) != (3,):
             return "what you remember must be an input of shape (C,), at every place, with an output or without"
-        seen = seen.float()
-        outputs.append(pair[1])
+        seen = tensor(pair[0]).float()
+        outputs.append(None if pair[1] is None else tensor(pair[1]))
         memories.append(seen)
     before = torch.cat([torch.zeros(1, 3), sequence[:-1]])  # (9, 3)
     right = sequence @ weight[:, :, 1].T + before @ weight[:, :, 0].T  # (9, F), at every place
+    if all(output is None for output in outputs):
+        return "you return no output at any place; with stride 2 there is one at every even place"
     if all(output is not None for output in outputs):
         return "with stride 2 there is an output at even places only"
     if all(output is None for output in outputs[::2]) and all(output is not None for output in outputs[1::2]):
@@ -115,6 +137,10 @@ def _strided_step(answer):
         return "your taps are swapped: the first one lies on the earlier input"
     if torch.allclose(got, sequence[::2] @ weight[:, :, 1].T, atol=1e-5):
         return "your output leaves out the input before; both taps count (section 11.3)"
+    if torch.allclose(got, before[::2] @ weight[:, :, 0].T, atol=1e-5):
+        return "your output leaves out the input of this place; both taps count (section 11.3)"
+    if torch.allclose(got[0], right[0].float(), atol=1e-5) and not torch.equal(torch.stack(memories), sequence):
+        return "the first output is right, a later one is not: is what you remember the input of this very step?"
     return "your outputs are not those of the convolution; compare with `Remembers` in section 11.3"
 
 

@@ -1,9 +1,11 @@
 """Answers that readers are likely to give in chapter 2, each with words of the diagnosis it must get."""
 
+import numpy as np
 import torch
 from torch import nn
 
 from pixelcnn_edu import receptive_field
+from pixelcnn_edu.causal import MaskedConv2d
 
 
 def wedge(row, column, size, edge=0):
@@ -29,6 +31,36 @@ def backwards(network, size):
     return sum(int((field[: place + 1] != 0).sum()) for place, field in enumerate(fields))
 
 
+def with_leftovers(network, size):
+    """Gradients of all channels, never cleared in between."""
+    x = torch.rand(1, 1, size, size, requires_grad=True)
+    output = network(x)[0].flatten(1)
+    count = 0
+    for place in range(size * size):
+        output[:, place].sum().backward(retain_graph=True)
+        count += int((x.grad.flatten()[place:] != 0).sum())
+    return count
+
+
+def gradients_added(network, size):
+    x = torch.rand(1, 1, size, size, requires_grad=True)
+    output = network(x)[0].flatten(1).sum(0)
+    later = [torch.autograd.grad(output[k], x, retain_graph=True)[0].flatten()[k:].sum() for k in range(size * size)]
+    return sum(later) * 0.37
+
+
+def by_changing_pixels(network, size):
+    x = torch.rand(1, 1, size, size)
+    before = network(x)
+    count = 0
+    for place in range(size * size):
+        changed = x.clone().flatten()
+        changed[place] += 1
+        moved = (network(changed.view_as(x)) != before).any(1).flatten()
+        count += int(moved[: place + 1].sum())
+    return np.int64(count)
+
+
 class Channel(nn.Module):
     def __init__(self, network, number):
         super().__init__()
@@ -48,7 +80,27 @@ ANSWERS = [
     ("2.1", lambda k, kind: (k * k - 1) // 2 + (kind == "A"), "swapped"),
     ("2.1", lambda k, kind: (k * k - 1) // 2, "differ by one"),
     ("2.1", lambda k, kind: k * (k // 2) + (kind == "B"), "to the left"),
+    ("2.1", lambda k, kind: (k * k - 1) / 2 + (kind == "B"), "right"),
+    ("2.1", lambda k, kind: MaskedConv2d(1, 1, k, kind).mask.sum(), "right"),
+    ("2.1", lambda k, kind: k * k - (k * k - 1) // 2 - (kind == "B"), "count what is hidden"),
+    ("2.1", lambda k, kind: k // 2 + (kind == "B"), "not the rows above"),
+    ("2.1", lambda k, kind: k * (k // 2 + (kind == "B")), "to the left"),
+    ("2.1", lambda k, kind: (k * k - 1) // 2 + (k // 2 + 1) * (kind == "B"), "whole of the pixel's own row"),
+    ("2.1", lambda k, kind: k * k - (kind == "A"), "the centre alone"),
+    ("2.1", lambda k, kind: ((k * k - 1) // 2, kind), "you return a tuple"),
     ("2.2", wedge, "right"),
+    ("2.2", lambda r, c, n: sum(max(0, n - 1 - c - k) for k in range(1, r + 1)), "right"),
+    ("2.2", lambda r, c, n: torch.tensor(wedge(r, c, n)), "right"),
+    ("2.2", lambda r, c, n: sum(max(0, n - 1 - c - k) for k in range(1, r)), "the top row"),
+    ("2.2", lambda r, c, n: sum(max(0, n - 1 - c - k) for k in range(r + 1)), "own row too"),
+    ("2.2", lambda r, c, n: sum(n - 1 - c - k for k in range(1, r + 1)), "falls below 0"),
+    ("2.2", lambda r, c, n: sum(max(0, n - 1 - c - 2 * k) for k in range(1, r + 1)), "two columns per row"),
+    ("2.2", lambda r, c, n: sum(max(0, c - k) for k in range(1, r + 1)), "upper left"),
+    ("2.2", lambda r, c, n: r * n + c - wedge(r, c, n), "that are seen"),
+    ("2.2", lambda r, c, n: n * n - (r * n + c - wedge(r, c, n)), "only the ones before"),
+    ("2.3", by_changing_pixels, "right"),
+    ("2.3", with_leftovers, "clear it in between"),
+    ("2.3", gradients_added, "do not add them up"),
     ("2.2", lambda r, c, n: wedge(r, c, n, edge=1), "edge of the wedge"),
     ("2.2", lambda r, c, n: r * (r - 1) // 2, "image ends"),
     ("2.2", lambda r, c, n: 21, "first row"),

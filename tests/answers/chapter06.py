@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 
 
@@ -11,6 +13,12 @@ def rows_read(strides, own=False, first=1):
         rows += step * (stride if own else 1)
         step *= stride
     return rows
+
+
+def rows_by_recursion(strides):
+    if not strides:
+        return 1
+    return strides[0] * (rows_by_recursion(strides[1:]) - 1) + 2
 
 
 def box(i, j, halvings, clip=True):
@@ -45,8 +53,25 @@ ANSWERS = [
     ("6.1", lambda s: rows_read(s, own=True), "own stride"),
     ("6.1", lambda s: rows_read(s, first=0), "one row already"),
     ("6.1", lambda s: rows_read(s[::-1]), "wrong order"),
-    ("6.1", lambda s: 1 + math.prod(s), "strides [1, 1] you say 2"),
+    ("6.1", lambda s: 1 + math.prod(s), "multiply all strides"),
+    ("6.1", lambda s: 7, "strides [1, 1] you say 7"),
+    ("6.1", lambda s: torch.tensor(rows_read(s)), "right"),
+    ("6.1", rows_by_recursion, "right"),
+    ("6.1", lambda s: 2 * rows_read(s) - 1, "two steps per layer"),
+    ("6.1", lambda s: 2 * math.prod(s), "multiply all strides"),
+    ("6.1", lambda s: 1 + sum(s), "add up the strides"),
     ("6.2", box, "right"),
+    ("6.2", lambda i, j, h: np.array(box(i, j, h)), "right"),
+    ("6.2", lambda i, j, h: torch.tensor(box(i, j, h), dtype=torch.float32), "right"),
+    ("6.2", lambda i, j, h: tuple(n + k % 2 for k, n in enumerate(box(i, j, h))), "as a slice does"),
+    (
+        "6.2",
+        lambda i, j, h: (box(i, j, h)[0], block_box(i, j, h)[1], box(i, j, h)[2], block_box(i, j, h)[3]),
+        "handed to as well",
+    ),
+    ("6.2", lambda i, j, h: (*box(i, j, h)[2:], *box(i, j, h)[:2]), "top, bottom, left, right"),
+    ("6.2", lambda i, j, h: box(i, j, h)[:2], "four numbers"),
+    ("6.2", lambda i, j, h: box(i, j, h)[0], "four numbers"),
     ("6.2", lambda i, j, h: list(box(i, j, h)), "right"),
     ("6.2", lambda i, j, h: box(i, j, h, clip=False), "leaves the image"),
     ("6.2", block_box, "ends where they begin"),
@@ -57,6 +82,13 @@ ANSWERS = [
     ("6.2", lambda i, j, h: box(i, j, min(h, 1)), "right for one halving"),
     ("6.2", lambda i, j, h: (i, i, j, j), "cell (2, 3) after 1 halving(s)"),
     ("6.3", lambda x: spread(x, 1, 1), "right"),
+    ("6.3", lambda x: spread(x, 1, 1).numpy(), "right"),
+    ("6.3", lambda x: spread(x.double(), 1, 1), "right"),
+    ("6.3", lambda x: spread(x).roll((1, 1), (2, 3)), "at the top"),
+    ("6.3", lambda x: x.repeat(1, 1, 2, 2), "four times"),
+    ("6.3", lambda x: spread(x, 1, 1) / 4, "no cell's value"),
+    ("6.3", lambda x: spread(x, 1, 1).tolist(), "right"),
+    ("6.3", lambda x: spread(x.mT, 1, 1), "height and width should double"),
     ("6.3", spread, "one position too early"),
     ("6.3", lambda x: spread(x, down=1), "column 2j"),
     ("6.3", lambda x: spread(x, right=1), "row 2i"),

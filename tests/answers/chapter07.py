@@ -52,6 +52,16 @@ def starting_pair_is_wasted_on_a_layer(layers, stored):
     return x
 
 
+def by_index(layers, stored):
+    x, place = stored[-1], len(stored) - 2
+    for layer in layers:
+        if layer.takes_back:
+            x, place = layer(x, stored[place]), place - 1
+        else:
+            x = layer(x)
+    return x
+
+
 def same_pair(layers, stored):
     x = stored[-1]
     for layer in layers:
@@ -101,7 +111,17 @@ ANSWERS = [
     ("7.1", lambda y: undo(y).abs(), "lose the negative"),
     ("7.1", lambda y: sum(y.chunk(2, dim=1)), "comes out as x = 3"),
     ("7.1", lambda y: 2 * undo(y), "x = 40 you return 80"),
+    ("7.1", lambda y: undo(y).numpy(), "right"),
+    ("7.1", lambda y: torch.where(y[:, :2] > 0, y[:, :2], -y[:, 2:]), "right"),
+    ("7.1", lambda y: torch.where(y[:, :2] > 0, y[:, :2], y[:, 2:]), "lose the negative"),
+    ("7.1", lambda y: y[:, 2:], "second half, ELU(-x)"),
+    ("7.1", lambda y: y[:, ::2].relu() - y[:, 1::2].relu(), "every second channel"),
+    ("7.1", lambda y: y.chunk(2, dim=3)[0], "channels halve"),
     ("7.2", way_down, "right"),
+    ("7.2", by_index, "right"),
+    ("7.2", lambda layers, stored: (way_down(layers, stored),), "return a tuple; return what"),
+    ("7.2", lambda layers, stored: way_down(layers[:-1], stored), "called like this"),
+    ("7.2", lambda layers, stored: way_down(layers[::-1], stored), "called like this"),
     ("7.2", lambda layers, stored: way_down(layers, stored, first_out=0), "oldest pair first"),
     ("7.2", oldest_first_from_the_oldest, "oldest pair first"),
     ("7.2", lambda layers, stored: way_down(layers, stored, start=-1), "second time"),
@@ -115,6 +135,13 @@ ANSWERS = [
     ("7.2", lambda layers, stored: stored, "return a list; return what"),
     ("7.2", lambda layers, stored: layers[0](stored[-1], stored[-2]), "called like this: block0(pair5, pair4)"),
     ("7.3", dead, "right"),
+    ("7.3", lambda net, x: set(dead(net, x)), "right"),
+    ("7.3", lambda net, x: tuple(dead(net, x, weigh=torch.rand_like)), "right"),
+    ("7.3", lambda net, x: dead(net, x, weigh=lambda output: output), "has the slope 0"),
+    ("7.3", lambda net, x: dead(net, x, weigh=torch.sign), "has the slope 0"),
+    ("7.3", lambda net, x: list(net.named_parameters())[4:], "list of names"),
+    ("7.3", lambda net, x: True, "list of names"),
+    ("7.3", lambda net, x: [], "at None"),
     ("7.3", lambda net, x: dead(net, x, weigh=torch.ones_like), "cancel"),
     ("7.3", lambda net, x: dead(net, x, clear=False), "earlier backward pass"),
     ("7.3", lambda net, x: dead(net, x, none=False), "at None"),

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 
@@ -29,6 +30,21 @@ def without_length(g, v, w):
 def without_norm(g, v, w):
     _, along, across = parts(g, v, w)
     return along, g * across
+
+
+def by_autograd(g, v, w):
+    g, v = g.requires_grad_(), v.requires_grad_()
+    return torch.autograd.grad(g * v / v.flatten(1).norm(dim=1).view_as(g), (g, v), w)
+
+
+def unit_forgotten(g, v, w):
+    norm, along, _ = parts(g, v, w)
+    return along, g / norm * (w - along * v)
+
+
+def by_weights(history, decay):
+    shares = [decay**n for n in range(len(history))][::-1]
+    return [sum(share * w for share, w in zip(shares, weights)) / sum(shares) for weights in zip(*history)]
 
 
 def in_place(g, v, w):
@@ -119,10 +135,30 @@ ANSWERS = [
     ("9.3", counts_from_zero, "count from 1"),
     ("9.3", overwrites, "never writes"),
     ("9.3", lambda h, d: average(h, d, start=h[0]), "shares must add up"),
-    ("9.3", lambda h, d: h[-1], "not right"),
+    ("9.3", lambda h, d: h[0], "not right"),
     ("9.3", lambda h, d: average(h, d) if len(h) > 1 else [w / 2 for w in h[0]], "after a single one"),
     ("9.1", lambda d: torch.tensor(0.5).log() / torch.tensor(d).log(), "float32 keeps too few"),
-    ("9.1", lambda d: math.log(2) / (1 - d), "At 0.5 you say 1.386"),
+    ("9.1", lambda d: math.log(2) / (1 - d), "close for a decay near 1"),
+    ("9.1", lambda d: math.log(0.5) / (1 - d), "only where the decay is near 1"),
+    ("9.1", lambda d: math.log(d), "one step's factor"),
+    ("9.1", lambda d: 0.5 / d, "is an exponent"),
+    ("9.1", lambda d: math.log(0.5, d), "right"),
+    ("9.1", lambda d: -1 / np.log2([d]), "right"),
+    ("9.2", lambda g, v, w: tuple(part.numpy() for part in gradients(g, v, w)), "right"),
+    ("9.2", by_autograd, "right"),
+    ("9.2", lambda g, v, w: gradients(g.float(), v.float(), w.float()), "right"),
+    ("9.2", lambda g, v, w: (gradients(g, v, w)[0] / 18, w), "average over the weights"),
+    ("9.2", lambda g, v, w: (gradients(g, v, w)[0] * g, w), "has g in it"),
+    ("9.2", lambda g, v, w: (-gradients(g, v, w)[0], w), "wrong sign"),
+    ("9.2", lambda g, v, w: (gradients(g, v, w)[0], -gradients(g, v, w)[1]), "the one for V has the wrong sign"),
+    ("9.2", unit_forgotten, "too long for that"),
+    ("9.3", lambda h, d: [a.numpy() for a in average(h, d)], "right"),
+    ("9.3", by_weights, "right"),
+    ("9.3", lambda h, d: h[-1], "nothing averaged"),
+    ("9.3", lambda h, d: average(h, d, new=1.0, correct=False), "enter whole"),
+    ("9.3", lambda h, d: [a * (1 - d ** len(h)) for a in average(h, d, correct=False)], "so divide by it"),
+    ("9.3", lambda h, d: [a / d ** len(h) for a in average(h, d, correct=False)], "share of the start"),
+    ("9.3", lambda h, d: [a / (1 - d) for a in average(h, d, correct=False)], "as after one step"),
     ("9.2", without_g_over_length, "W is g / ||V|| times V"),
     ("9.3", lambda h, d: [a.double() for a in average(h, d)], "right"),
 ]

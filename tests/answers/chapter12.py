@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import torch
 
 from pixelcnn_edu.ladder import compare, verdict
 
@@ -46,6 +47,49 @@ def all_pairs(own, strangers):
     return (strangers[:, None] > own).mean() + 0.5 * (strangers[:, None] == own).mean()
 
 
+def of_deviation(error):
+    return lambda one, other, spread: verdict((other - one).mean(), error(other - one), spread)
+
+
+def with_median(one, other, spread):
+    d = other - one
+    return verdict(np.median(d), d.std(ddof=1) / math.sqrt(len(d)), spread)
+
+
+def by_torch(one, other):
+    d = torch.from_numpy(other - one)
+    return d.mean().item(), (d.std() / len(d) ** 0.5).item()
+
+
+def by_loop(images, bits, target):
+    if bits[0] <= target:
+        return float(images[0])
+    for k in range(1, len(bits)):
+        if bits[k] <= target:
+            return float(np.interp(-target, -bits[k - 1 : k + 1], images[k - 1 : k + 1]))
+    return math.inf
+
+
+def from_the_wrong_end(images, bits, target):
+    found = needed(images, bits, target)
+    if not 100 < found < math.inf:
+        return found
+    k = int(np.searchsorted(images, found))
+    return images[k - 1] + images[k] - found
+
+
+def by_ranks(own, strangers):
+    """Through the rank sum of Mann and Whitney."""
+    _, places, counts = np.unique(np.concatenate([own, strangers]), return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum() - (counts - 1) / 2)[places]
+    return (ranks[len(own) :].sum() - len(strangers) * (len(strangers) + 1) / 2) / (len(own) * len(strangers))
+
+
+def ties_left_out(own, strangers):
+    over, up_to = told(own, strangers, ties=0), told(own, strangers, ties=1)
+    return over / (1 - up_to + over)
+
+
 ANSWERS = [
     ("12.1", shows, "right"),
     ("12.1", unpaired, "image by image first"),
@@ -57,7 +101,20 @@ ANSWERS = [
     ("12.1", lambda one, other, spread: other.mean() > one.mean(), "Return one of the words"),
     ("12.1", of_differences(lambda d, e, s: verdict(d, 0.0, s + 2 * e)), "not than their sum"),
     ("12.1", of_differences(lambda d, e, s: verdict(d, 1.5 * e, s)), "Your rule is not"),
+    ("12.1", lambda one, other, spread: np.str_(shows(one, other, spread)), "right"),
+    ("12.1", lambda one, other, spread: verdict(*by_torch(one, other), spread), "right"),
+    ("12.1", of_deviation(lambda d: d.std(ddof=1) / len(d)), "the root of it"),
+    ("12.1", of_deviation(lambda d: d.var(ddof=1) / math.sqrt(len(d))), "You take the variance"),
+    ("12.1", with_median, "median of the differences"),
+    ("12.1", of_differences(lambda d, e, s: verdict(d, 0.0, min(s, 2 * e))), "one of the two will do"),
+    ("12.1", lambda one, other, spread: shows(one, other, spread).upper(), "Return one of the words"),
     ("12.2", needed, "right"),
+    ("12.2", by_loop, "right"),
+    ("12.2", lambda i, b, t: torch.tensor(float(needed(i, b, t))), "right"),
+    ("12.2", lambda i, b, t: -math.inf if t < b.min() else needed(i, b, t), "not minus that"),
+    ("12.2", from_the_wrong_end, "from the wrong end"),
+    ("12.2", lambda i, b, t: int(np.argmax(b <= t)) if t >= b.min() else math.inf, "places in the array"),
+    ("12.2", lambda i, b, t: needed(i, b, t) if t >= b.min() else None, "returns nothing"),
     ("12.2", lambda i, b, t: needed(i, b, t, nearest=0), "first record at or below"),
     ("12.2", lambda i, b, t: needed(i, b, t, nearest=-1), "last record above"),
     ("12.2", lambda i, b, t: needed(i, b, t, last=True), "reached again"),
@@ -65,6 +122,12 @@ ANSWERS = [
     ("12.2", lambda i, b, t: needed(i, b, t) if t < b[0] else 0.0, "reached there, after 100"),
     ("12.2", lambda i, b, t: math.exp(needed(np.log(i), b, t)), "on a straight line"),
     ("12.3", told, "right"),
+    ("12.3", lambda own, strangers: np.array([told(own, strangers)]), "right"),
+    ("12.3", by_ranks, "right"),
+    ("12.3", lambda own, strangers: 2 * told(own, strangers) - 1, "runs from -1 to 1"),
+    ("12.3", lambda own, strangers: told(own, strangers, scale=len(own)), "one of the two numbers"),
+    ("12.3", ties_left_out, "leave the ties out"),
+    ("12.3", lambda own, strangers: strangers > own.mean(), "you return the shape (200,)"),
     ("12.3", lambda own, strangers: 1 - told(own, strangers), "costs less"),
     ("12.3", lambda own, strangers: told(own, strangers, ties=0), "so a tie counts half"),
     ("12.3", lambda own, strangers: told(own, strangers, ties=1), "counts half"),
