@@ -24,12 +24,12 @@ import numpy as np
 import torch
 
 from pixelcnn_edu import Config, Training, build, fit, load_images, load_model
+from pixelcnn_edu.ablations import SCORES
 from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import read_run
 from pixelcnn_edu.state import TrainingState
 
 TRAIN = 45_000  # of the 50,000 training images; the last 5,000 are for validation
-SCORES = "test_bits.npy"  # bits/dim of each of the 10,000 test images, float16
 SECONDS = "seconds.csv"
 STEPS = 1500  # of 16 images: 24,000
 SEARCH_STEPS = 750
@@ -218,7 +218,7 @@ def next_trial(done):
     scores = {trial_name(settings): score for settings, score in done}
     best = dict(CENTER)
     for name, values in COORDINATES.items():
-        alone = {value: CENTER | {name: value} for value in (*values, CENTER[name])}
+        alone = {value: CENTER | {name: value} for value in (CENTER[name], *values)}
         for settings in alone.values():
             if trial_name(settings) not in scores:
                 return settings
