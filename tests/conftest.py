@@ -1,5 +1,6 @@
 """What test files share: one thread, since small networks lose time when threads wait; one browser; the built pages."""
 
+import fcntl
 import functools
 import http.server
 import os
@@ -16,6 +17,15 @@ from tools.print_book import CHROMIUM
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 
 torch.set_num_threads(1)
+
+SLOW = {"browser", "html", "python"}  # fixtures: a browser, the built pages, an environment of its own
+
+
+def pytest_collection_modifyitems(items):
+    """Mark as slow what takes such a fixture; a test that is slow for another reason says so itself."""
+    for item in items:
+        if SLOW & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -53,16 +63,33 @@ def open_html(browser, tmp_path):
     assert errors == []
 
 
+def made_once(tmp_path_factory, name, make):
+    """The folder `name`, shared by all processes of a test run; the first that asks fills it with `make(folder)`."""
+    mine = tmp_path_factory.getbasetemp()
+    shared = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    folder, done = shared / name, shared / f"{name}.done"
+    with open(shared / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the others wait here; closing the file lets the next one in
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what a process left that failed
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
+def build_pages(folder):
+    shutil.copy(ROOT / "_config.yml", folder)
+    shutil.copytree(ROOT / "book", folder / "book", ignore=shutil.ignore_patterns("checkpoint.pt", ".ipynb_checkpoints"))
+    build(folder, "-W", "-n", "--keep-going")
+
+
 @pytest.fixture(scope="session")
 def html(tmp_path_factory):
     """The folder of the pages, built anew by the README's command from a copy of the sources."""
     if missing := [page for page in PAGES if not any((ROOT / "book").glob(f"{page}.*"))]:
         pytest.fail(f"book/_toc.yml names pages that are not there: {missing}")
-    copy = tmp_path_factory.mktemp("site")
-    shutil.copy(ROOT / "_config.yml", copy)
-    shutil.copytree(ROOT / "book", copy / "book", ignore=shutil.ignore_patterns("checkpoint.pt", ".ipynb_checkpoints"))
-    build(copy, "-W", "-n", "--keep-going")
-    return copy / "_build" / "html"
+    return made_once(tmp_path_factory, "site", build_pages) / "_build" / "html"
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -80,32 +107,36 @@ def address(html):
         server.shutdown()
 
 
+def open_tab(context, url):
+    """Open an address in a tab whose `strangers` and `complaints` list requests to elsewhere and errors."""
+    tab = context.new_page()
+    tab.strangers, tab.complaints = [], []
+    home = url[: url.rindex("/")]
+
+    def only_from_home(route):
+        if route.request.url.startswith((home, "data:", "blob:")):
+            return route.continue_()
+        tab.strangers.append(route.request.url)
+        return route.abort()
+
+    tab.route("**/*", only_from_home)
+    tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    tab.on("console", lambda line: line.type == "error" and tab.complaints.append(line.text))
+    tab.on("response", lambda answer: answer.status >= 400 and tab.complaints.append(f"{answer.status} {answer.url}"))
+    tab.goto(url, wait_until="load")
+    tab.wait_for_load_state("networkidle")
+    tab.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise }")
+    return tab
+
+
 @pytest.fixture
 def visit(browser):
     """A function that opens an address and gives the tab, with `tab.strangers` and `tab.complaints` filled on the way."""
     contexts = []
 
     def open_page(url, viewport=LAPTOP, scheme="light"):
-        context = browser.new_context(viewport=viewport, color_scheme=scheme)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.strangers, tab.complaints = [], []
-        home = url[: url.rindex("/")]
-
-        def only_from_home(route):
-            if route.request.url.startswith((home, "data:", "blob:")):
-                return route.continue_()
-            tab.strangers.append(route.request.url)
-            return route.abort()
-
-        tab.route("**/*", only_from_home)
-        tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
-        tab.on("console", lambda line: line.type == "error" and tab.complaints.append(line.text))
-        tab.on("response", lambda answer: answer.status >= 400 and tab.complaints.append(f"{answer.status} {answer.url}"))
-        tab.goto(url, wait_until="load")
-        tab.wait_for_load_state("networkidle")
-        tab.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise }")
-        return tab
+        contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme))
+        return open_tab(contexts[-1], url)
 
     yield open_page
     for context in contexts:

@@ -36,7 +36,7 @@ def test_the_names_readers_rely_on_are_there(name):
 
 
 @pytest.mark.parametrize("module", [pixelcnn_edu, *MODULES], ids=lambda module: module.__name__)
-def test_all_names_what_there_is_in_order_and_once(module):
+def test_all_names_what_there_is_and_once(module):
     names = module.__all__
     assert len(set(names)) == len(names)
     assert all(not name.startswith("_") for name in names)
@@ -92,6 +92,10 @@ def test_the_modules_import_one_way():
         assert set(used) <= set(order[:place]), f"{name} imports {used}"
 
 
+def test_the_names_of_the_package_stand_in_alphabetical_order():
+    assert list(pixelcnn_edu.__all__) == sorted(pixelcnn_edu.__all__)
+
+
 def test_the_version_is_a_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+", pixelcnn_edu.__version__)
 
@@ -121,11 +125,13 @@ assert state() == before
 """
 
 
+@pytest.mark.slow
 def test_importing_changes_no_random_state_no_figure_style_and_says_nothing():
     done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_the_package_runs_as_a_command():
     done = subprocess.run([sys.executable, "-m", "pixelcnn_edu", "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0

@@ -1,11 +1,13 @@
 """The built pages, as files and in a browser: nothing missing, nothing from elsewhere, nothing that a small screen cuts."""
 
+import functools
 import re
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from book_pages import CHAPTERS, PAGES, PHONE
 from bs4 import BeautifulSoup
+from conftest import open_tab
 
 # What sticks out to the right of the page's text, less what scrolls or is cut inside a parent of its own.
 STICKING_OUT = """() => {
@@ -26,8 +28,16 @@ BROKEN_PICTURES = """() => [...document.querySelectorAll("article img")]
 each_page = pytest.mark.parametrize("page", PAGES)
 
 
+@functools.cache
 def soup(html, page):
+    """A page as a tree, read once; no test changes it."""
     return BeautifulSoup((html / f"{page}.html").read_text(), "html.parser")
+
+
+@functools.cache
+def anchors(html, page):
+    """The names to which a link into the page can lead."""
+    return {tag["id"] for tag in soup(html, page).select("[id]")}
 
 
 # --- the files -------------------------------------------------------------------------------------------------------
@@ -50,7 +60,7 @@ def test_links_inside_the_book_lead_somewhere(html, page):
         file = html / unquote(target.path) if target.path else html / f"{page}.html"
         assert file.exists(), link
         if target.fragment and file.suffix == ".html":
-            assert BeautifulSoup(file.read_text(), "html.parser").find(id=unquote(target.fragment)), link
+            assert unquote(target.fragment) in anchors(html, file.relative_to(html).with_suffix("").as_posix()), link
 
 
 @each_page
@@ -75,28 +85,33 @@ def test_a_chapter_shows_its_outputs_and_offers_colab(html, page):
 # --- in a browser ----------------------------------------------------------------------------------------------------
 
 
-@each_page
-def test_a_page_opens_without_a_request_elsewhere_and_without_an_error(visit, address, page):
-    tab = visit(f"{address}/{page}.html")
-    assert not tab.strangers
-    assert not tab.complaints
-    assert not tab.evaluate(BROKEN_PICTURES)
+@pytest.fixture(scope="module", params=PAGES)
+def on_a_phone(request, browser, address):
+    """Each page in turn, opened once for all tests that take this fixture; test_accessibility.py opens it on a laptop."""
+    context = browser.new_context(viewport=PHONE)
+    tab = open_tab(context, f"{address}/{request.param}.html")
+    tab.name = request.param
+    yield tab
+    context.close()
 
 
-@each_page
-def test_every_formula_is_drawn(visit, address, page):
-    tab = visit(f"{address}/{page}.html")
-    assert not tab.evaluate(BAD_FORMULAS)
-    if page in CHAPTERS:
-        assert tab.locator("mjx-container").count() >= 3
+def test_a_page_opens_without_a_request_elsewhere_and_without_an_error(on_a_phone):
+    assert not on_a_phone.strangers
+    assert not on_a_phone.complaints
+    assert not on_a_phone.evaluate(BROKEN_PICTURES)
 
 
-@each_page
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_page_fits_on_a_phone(visit, address, page, scheme):
-    tab = visit(f"{address}/{page}.html", PHONE, scheme)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    assert not tab.evaluate(STICKING_OUT)
+def test_every_formula_is_drawn(on_a_phone):
+    assert not on_a_phone.evaluate(BAD_FORMULAS)
+    if on_a_phone.name in CHAPTERS:
+        assert on_a_phone.locator("mjx-container").count() >= 3
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_page_fits_on_a_phone(on_a_phone, theme):
+    on_a_phone.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    assert on_a_phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert not on_a_phone.evaluate(STICKING_OUT)
 
 
 def test_a_page_opens_as_a_file_too(visit, html):

@@ -64,6 +64,7 @@ def alone(monkeypatch):
     return {name: [line[name] for line in lines] for name in lines[0]}
 
 
+@pytest.mark.slow
 def test_two_processes_follow_the_curve_of_one(tmp_path, alone):
     metrics = together(tmp_path / "run", 10)
     for name in ("train_bits_per_dim", "validation_bits_per_dim"):
@@ -71,6 +72,7 @@ def test_two_processes_follow_the_curve_of_one(tmp_path, alone):
     assert metrics["images"] == alone["images"]  # of all processes
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_they_stopped_and_may_work_in_parts(tmp_path, alone):
     together(tmp_path / "run", 4)
     metrics = together(tmp_path / "run", 10, accumulate=2)
@@ -83,6 +85,7 @@ def test_alone_a_process_is_the_first_of_one():
     assert process_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+@pytest.mark.slow
 def test_torchrun_works_on_the_command_line(tmp_path):
     options = "train --preset tiny --filters 2 --data shapes --batch-size 4 --steps 1 --device cpu --validation 4"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
