@@ -1,5 +1,6 @@
 """The book is whole and keeps its own rules: every chapter has its parts, and every copy of a setting agrees."""
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import pixelcnn_edu
 from pixelcnn_edu import exercises, widgets
@@ -321,6 +324,43 @@ def test_the_tested_environment_is_pinned_and_names_no_server():
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pinned)
 
 
+def constraints():
+    """Name of a package -> the versions that `constraints.txt` allows, one for each marker."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"#.*|[\w.-]+==[\w.]+( ; .+)? +# via .+", line) for line in lines)
+    pins = {}
+    for pin in map(Requirement, (line.split("#")[0] for line in lines if not line.startswith("#"))):
+        pins.setdefault(canonicalize_name(pin.name), []).append(pin)
+    return pins
+
+
+def test_all_that_the_requirements_pull_in_is_pinned():
+    """PyTorch's GPU libraries excepted: a build for the CPU has none."""
+    pins, seen, left = constraints(), set(), [Requirement(line) for line in requirements()[:-1]]
+    assert not [name for name in pins if re.match("nvidia|cuda|triton", name)]
+    for pinned in left:
+        assert str(pins[canonicalize_name(pinned.name)][0].specifier) == str(pinned.specifier), "run make constraints"
+    while left:
+        wanted = left.pop()
+        name = canonicalize_name(wanted.name)
+        if name in seen or re.match("nvidia|cuda|triton", name):
+            continue
+        seen.add(name)
+        fitting = [pin for pin in pins[name] if pin.marker is None or pin.marker.evaluate()]
+        assert len(fitting) == 1, f"{name}: run make constraints"
+        needed = map(Requirement, importlib.metadata.requires(name) or [])
+        left += [
+            r for r in needed if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in wanted.extras or [""])
+        ]
+    assert len(seen) > 100
+
+
+def test_every_install_uses_the_constraints():
+    assert "--requirement requirements.txt --constraint constraints.txt" in (ROOT / "Makefile").read_text()
+    by_hand = re.findall(r"^\S+pip install -r .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert by_hand == [".venv/bin/pip install -r requirements.txt -c constraints.txt"]
+
+
 def test_the_package_pins_nothing():
     assert all(re.fullmatch(r"[\w-]+>=[\d.]+", line) for line in dependencies())
 
@@ -340,7 +380,8 @@ def test_the_workflows_run_the_commands_of_the_readme_and_once_a_week_without_th
     workflows = {file.stem: yaml.safe_load(file.read_text()) for file in (ROOT / ".github" / "workflows").glob("*.yml")}
     test = workflows["test"]["jobs"]["test"]
     commands = [step["run"] for step in test["steps"] if "run" in step]
-    assert commands == ["make PYTHON=python book", "make PYTHON=python test"]
+    elsewhere = 'make PYTHON=python test-elsewhere VARIANTS="AVX2-without colab"'
+    assert commands == ["make PYTHON=python book", "make PYTHON=python test", elsewhere]
     oldest = re.search(r">=(3\.\d+)", (ROOT / "pyproject.toml").read_text()).group(1)
     assert test["strategy"]["matrix"]["python"][0] == oldest
     newest = workflows["weekly"]["jobs"]["newest"]["steps"]
@@ -356,11 +397,6 @@ def test_one_version_everywhere():
     version = pixelcnn_edu.__version__
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
-
-
-def test_every_name_that_the_package_offers_is_there():
-    assert all(hasattr(pixelcnn_edu, name) for name in pixelcnn_edu.__all__)
-    assert list(pixelcnn_edu.__all__) == sorted(pixelcnn_edu.__all__)
 
 
 def test_the_reference_names_everything_that_the_package_and_its_widgets_offer():
