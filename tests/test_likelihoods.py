@@ -85,12 +85,12 @@ def test_gradients_are_the_slopes_of_the_log_probability():
 )
 def test_a_target_far_away_pulls_the_mean_by_one_over_the_scale(mean, value, log_scale, dtype):
     means = torch.full((1, 1, 1, 1, 1), mean, dtype=dtype, requires_grad=True)
-    log_scales = torch.full_like(means, log_scale)
-    log_prob = DiscretizedLogisticMixture(torch.zeros_like(means[:, :, 0]), means, log_scales.detach()).log_prob(
-        torch.full((1, 1, 1, 1), value)
-    )
+    log_scales = torch.full_like(means, log_scale).detach().requires_grad_()
+    mixture = DiscretizedLogisticMixture(torch.zeros(1, 1, 1, 1, dtype=dtype), means, log_scales)
+    log_prob = mixture.log_prob(torch.full((1, 1, 1, 1), value))
     log_prob.sum().backward()
     assert -1e6 < log_prob.item() < -20
+    assert torch.isfinite(log_scales.grad).all()
     # Far out the logistic falls as exp(-distance / scale).
     pull = math.copysign(math.exp(-max(log_scale, -7)), 2 * value / 255 - 1 - mean)
     assert means.grad.item() == pytest.approx(pull, rel=1e-3)
@@ -137,7 +137,7 @@ def test_a_component_has_a_weight_and_for_each_channel_a_mean_a_scale_and_its_ti
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("log_scale", [-9.0, -7.0, -3.0, 0.0, 3.0])
+@pytest.mark.parametrize("log_scale", [-3.0, 0.0, 3.0])  # narrower ones are in the test of a target far away
 @pytest.mark.parametrize(("mean", "value"), [(-0.9, 255), (0.9, 0), (-0.9, 200), (0.9, 55), (-30.0, 128), (30.0, 128)])
 def test_a_target_on_either_side_pulls_the_mean_towards_it(mean, value, log_scale, dtype):
     means = torch.full((1, 1, 1, 1, 1), mean, dtype=dtype, requires_grad=True)
@@ -147,7 +147,7 @@ def test_a_target_on_either_side_pulls_the_mean_towards_it(mean, value, log_scal
     assert torch.isfinite(means.grad).all()
     assert torch.isfinite(log_scales.grad).all()
     assert means.grad.item() * (value * 2 / 255 - 1 - mean) > 0
-    if -7 < log_scale < 0:  # too narrow for a target so far away, and free to widen
+    if log_scale < 0:  # too narrow for a target so far away, and free to widen
         assert log_scales.grad.item() > 0
 
 

@@ -64,11 +64,9 @@ def test_the_picture_is_light_and_stops_by_itself(frames):
         assert "loop" not in file.info, "a GIF without this entry plays once"
 
 
-def test_its_last_frame_shows_the_images_that_the_network_draws(frames):
+def test_its_last_frame_shows_the_images_that_the_network_draws(frames, made):
     """In float64, where no machine's rounding draws another image."""
-    model, large = pe.load_pretrained("cifar10-small").double(), moving_picture.LARGE
-    options = {"seed": moving_picture.SEED, "temperature": moving_picture.TEMPERATURE, "progress": False}
-    images = pe.sample(model, moving_picture.COUNT, **options)
+    images, large = made[0], moving_picture.LARGE
     expected = torch.cat([images[large : large + 1], images[:large], images[large + 1 :]])
     assert (large_and_small(frames[0][-1]) == expected.numpy()).all(), AGAIN
 
