@@ -62,7 +62,7 @@ slides: $(READY)  ## make slides from the tagged cells of the chapters, in _buil
 	$(BIN)/python -m tools.slides
 
 quick: $(READY)  ## run the package's tests alone: no browser, no notebook, no process of its own; in about a minute
-	$(PYTEST) -m "not slow" $(NUMERICAL) $(patsubst %,tests/test_%.py,cli files package parallel resume runs style)
+	$(PYTEST) -m "not slow" $(NUMERICAL) $(patsubst %,tests/test_%.py,files package style)
 
 test: lint  ## check style and spelling, run the tests, run every notebook and compare its outputs
 	$(PYTEST) --ignore tests/test_colab.py --nbval tests $(NOTEBOOKS)
