@@ -277,7 +277,6 @@ def _at_least_one(option, number):
 def _check_place(out):
     """The picture's path, where it can be written; else raise OSError or ValueError, before it is drawn."""
     out = out.expanduser()
-    picture_kind(out)
     if not out.parent.is_dir():
         raise FileNotFoundError(
             f"there is no folder {out.parent} to write {out.name} to; make it, or name another with --out"
@@ -286,6 +285,7 @@ def _check_place(out):
         raise IsADirectoryError(f"{out} is a folder; name a file in it with --out")
     if not os.access(out if out.exists() else out.parent, os.W_OK):
         raise PermissionError(f"cannot write to {out}; name another place with --out")
+    picture_kind(out)
     return out
 
 

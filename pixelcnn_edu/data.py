@@ -43,7 +43,7 @@ class DataUnavailable(OSError):
     """A data set is neither on this computer nor to be had from its home; the message says what to do."""
 
 
-def as_integers(images):
+def as_integers(images, what="images"):
     """Images or labels as a tensor of a type that PyTorch computes with; tensors and NumPy arrays of any shape are taken.
 
     What is no tensor of an unsigned type wider than a byte comes back as it is; no values are copied or looked at.
@@ -51,8 +51,8 @@ def as_integers(images):
     """
     if not torch.is_tensor(images):
         if not isinstance(images, np.ndarray) or images.dtype.kind not in "biuf":
-            what = f"an array of {images.dtype}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
-            raise ValueError(f"images must be a tensor or a NumPy array of integers (N, C, H, W), got {what}")
+            kind = f"an array of {images.dtype}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+            raise ValueError(f"{what} must be a tensor or a NumPy array of integers, got {kind}")
         images = np.ascontiguousarray(images)
         images = torch.from_numpy(
             images if images.flags.writeable else images.copy()

@@ -170,12 +170,15 @@ def _read(path, size, channels=3, exact=False):
     try:
         with Image.open(path) as image:
             raw_mode = str(image.tile[0][3]) if image.tile else ""
-            if image.mode.startswith(("I", "F")) or ";16" in raw_mode:  # Pillow would cut off what is above 255
-                raise ValueError(f"more than 8 bits a channel (mode {image.mode} {raw_mode}); save it with 8")
-            image = _on_white(image.transpose(UPRIGHT[turn]) if (turn := _orientation(image)) in UPRIGHT else image)
-            image = image.convert("L" if channels == 1 else "RGB")
+            is_deep = image.mode.startswith(("I", "F")) or ";16" in raw_mode
+            if not is_deep:  # of a deep image Pillow would cut off what is above 255
+                turn = _orientation(image)
+                image = _on_white(image.transpose(UPRIGHT[turn]) if turn in UPRIGHT else image)
+                image = image.convert("L" if channels == 1 else "RGB")
     except Exception as error:  # a damaged file makes Pillow raise whatever its reader trips over
         raise ValueError(f"{path} is no image that can be read: {error}") from error
+    if is_deep:
+        raise ValueError(f"{path} has more than 8 bits a channel ({image.mode} {raw_mode}); save it with 8")
     if exact and image.size != (size, size):
         raise ValueError(f"{path} has {image.width} x {image.height} pixels, expected {size} x {size}")
     side = min(image.size)

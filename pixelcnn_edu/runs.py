@@ -248,11 +248,11 @@ def _first_whole(paths):
                 if broken := file.testzip():  # compares every part's checksum
                     raise zipfile.BadZipFile(f"wrong checksum in {broken}")
             return torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:  # whole by its checksums, and refused
+        except pickle.UnpicklingError:  # whole by its checksums; whose own words recommend to read it unsafely
             raise ValueError(
-                f"{path} holds more than tensors and plain numbers and is not read, since it could run code: {error}. "
-                "It was not written by this version of the package; choose another folder"
-            ) from error
+                f"{path} holds more than tensors and plain numbers, and is not read, since it could run code. It was not "
+                "written by this version of the package; choose another folder"
+            ) from None
         except (zipfile.BadZipFile, RuntimeError, EOFError) as error:
             damaged.append(str(path))
             warnings.warn(f"{path} is damaged and is skipped: {error}", stacklevel=2)

@@ -200,7 +200,8 @@ def _draw_samples(folder, model, count, progress):
 def _as_tensors(images, labels, validation, validation_labels):
     """NumPy arrays as tensors that can be indexed, a list of labels too; None stays None."""
     labels, validation_labels = (np.array(some) if isinstance(some, list) else some for some in (labels, validation_labels))
-    return [None if some is None else as_integers(some) for some in (images, labels, validation, validation_labels)]
+    parts = {"images": images, "labels": labels, "validation": validation, "validation_labels": validation_labels}
+    return [None if some is None else as_integers(some, what) for what, some in parts.items()]
 
 
 def _check(model, images, labels, validation, validation_labels, training):

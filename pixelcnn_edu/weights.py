@@ -96,11 +96,11 @@ def _read(source):
     if isinstance(source, (str, os.PathLike)):
         try:
             source = torch.load(Path(source).expanduser(), map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
+        except pickle.UnpicklingError:  # whose own words recommend to read it unsafely
             raise ValueError(
-                f"{source} holds more than tensors and plain numbers, or is no checkpoint; it is not read, since it could "
-                f"run code ({error})"
-            ) from error
+                f"{source} is no checkpoint that can be read safely: it holds more than tensors and plain numbers, and is "
+                "not read, since it could run code"
+            ) from None
         except (RuntimeError, EOFError) as error:
             raise ValueError(f"{source} is no checkpoint that can be read; download it anew ({error})") from error
     if not isinstance(source, dict):

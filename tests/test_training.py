@@ -713,8 +713,9 @@ LABELS = torch.arange(20) % 2
         (LABELS, TEST, LABELS[:9], "labels must be 10 integers"),
         (LABELS, TEST, torch.full((10,), 2), r"labels must be 0\.\.1, got 2\.\.2"),
         (torch.cat([LABELS[1:], torch.tensor([7])]), TEST, LABELS[:10], r"labels must be 0\.\.1, got 0\.\.7"),
-        (LABELS.tolist(), TEST, LABELS[:10], "must be a tensor .* got list"),
-        (LABELS, TEST, LABELS[:10].numpy(), "must be a tensor .* got ndarray"),
+        ("cat", TEST, LABELS[:10], "^labels must be a tensor or a NumPy array of integers, got a str"),
+        (["cat"] * 20, TEST, LABELS[:10], "^labels must be a tensor or a NumPy array of integers, got an array of <U3"),
+        (LABELS, TEST, "cat", "^validation_labels must be a tensor or a NumPy array of integers, got a str"),
     ],
 )
 def test_what_would_fail_at_the_first_test_is_said_before_the_first_step(tmp_path, labels, test, test_labels, words):
