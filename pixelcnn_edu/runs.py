@@ -36,8 +36,8 @@ COLUMNS = (
     "images",
     "train_bits_per_dim",
     "validation_bits_per_dim",
-    "live_validation_bits_per_dim",
     "validation_images",
+    "live_validation_bits_per_dim",
 )
 
 

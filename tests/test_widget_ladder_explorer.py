@@ -73,9 +73,9 @@ def curves(folder):
 def test_the_recorded_ladder_is_read_full_first():
     curves, run = read_ladder(RECORDED), read_run(RECORDED / "full")
     assert curves[0].name == "full"
-    expected = zip(run.metrics["images"], run.metrics["test_bits_per_dim"], strict=True)
-    assert [(x, y) for x, y, _ in curves[0].points("images seen", "test images")] == list(expected)
-    assert curves[0].last() == (run.metrics["test_bits_per_dim"][-1], 10_000)
+    expected = zip(run.metrics["images"], run.metrics["validation_bits_per_dim"], strict=True)
+    assert [(x, y) for x, y, _ in curves[0].points("images seen", "held-out images")] == list(expected)
+    assert curves[0].last() == (run.metrics["validation_bits_per_dim"][-1], 10_000)
     for curve in curves:
         config = read_run(RECORDED / curve.name).config
         assert curve.parameters == sum(weights.numel() for weights in build(config).parameters())
@@ -83,9 +83,11 @@ def test_the_recorded_ladder_is_read_full_first():
 
 def test_a_record_says_on_which_images_it_was_measured(curves):
     by_name = {curve.name: curve for curve in curves}
-    on = [images for *_, images in by_name["full"].points("seconds", "test images")]
-    assert on == ["the first 500 test images"] * 11 + ["all 10,000 test images"]
-    assert {images for *_, images in by_name["no-ema"].points("seconds", "test images")} == {"the first 500 test images"}
+    on = [images for *_, images in by_name["full"].points("seconds", "held-out images")]
+    assert on == ["the first 500 held-out images"] * 11 + ["all 10,000 held-out images"]
+    assert {images for *_, images in by_name["no-ema"].points("seconds", "held-out images")} == {
+        "the first 500 held-out images"
+    }
     assert {images for *_, images in by_name["full"].points("seconds", "training images")} == {"training images"}
 
 
@@ -137,7 +139,7 @@ def test_the_drawn_points_read_off_the_drawn_ticks_are_the_records(folder, curve
         metrics = read_run(folder / curve.name).metrics
         bits = low + (points[:, 1] - y0) / (y1 - y0) * (high - low)
         places = left + (points[:, 0] * 100 / WIDTH - x0) / (x1 - x0) * (right - left)
-        assert np.abs(bits - metrics["test_bits_per_dim"]).max() < 0.005
+        assert np.abs(bits - metrics["validation_bits_per_dim"]).max() < 0.005
         assert np.abs(places * thousand - metrics[axis]).max() < 0.004 * metrics[axis].max() + 1
 
 
@@ -156,12 +158,12 @@ def cells(html):
 def test_the_table_has_the_recorded_numbers(folder, curves):
     table = cells(static_html(curves))
     assert list(table) == ["full", *sorted(NAMES[1:])]
-    full = read_run(folder / "full").metrics["test_bits_per_dim"][-1]
+    full = read_run(folder / "full").metrics["validation_bits_per_dim"][-1]
     for name, (parameters, images, bits, difference, state) in table.items():
         run = read_run(folder / name)
         assert parameters == f"{sum(weights.numel() for weights in build(run.config).parameters()):,}"
         assert images == f"{run.metrics['images'][-1]:,.0f}"
-        last = run.metrics["test_bits_per_dim"][-1]
+        last = run.metrics["validation_bits_per_dim"][-1]
         if name == "no-ema":
             assert (bits, difference, state) == ("none yet", "–", "stopped early")
         else:
@@ -178,7 +180,7 @@ def test_a_ladder_without_full_and_a_run_without_test_images(tmp_path):
     assert "Nothing recorded yet: your run." in live.view.value
     live.measure.value = "training images"
     assert re.search(r"On training images: .*your run \d", live.view.value)
-    live.measure.value, live.shown[0].value = "test images", False
+    live.measure.value, live.shown[0].value = "held-out images", False
     assert "Nothing recorded yet: your run." in live.view.value
 
 
@@ -212,9 +214,11 @@ def test_the_readers_run_is_laid_over(folder, tmp_path, part):
     own = write_run(tmp_path / "mine", seed=99, records=5)
     live = LadderExplorer(folder, own=own / part)
     run = read_run(own)
-    assert [y for _, y, _ in live._curves[-1].points("seconds", "test images")] == run.metrics["test_bits_per_dim"].tolist()
+    assert [y for _, y, _ in live._curves[-1].points("seconds", "held-out images")] == run.metrics[
+        "validation_bits_per_dim"
+    ].tolist()
     parameters, images, bits, _, state = cells(live.view.value)["your run"]
-    assert (images, bits) == ("20,000", f"{run.metrics['test_bits_per_dim'][-1]:.4f}")
+    assert (images, bits) == ("20,000", f"{run.metrics['validation_bits_per_dim'][-1]:.4f}")
     known = part == ""
     assert (parameters, state) == ((f"{parameter_count(run.config):,}", "finished") if known else ("not recorded",) * 2)
     assert read_own(own / part).final

@@ -172,9 +172,9 @@ def static_html(curves):
 
 
 def _notes(curves):
-    first = sorted({on for curve in curves for *_, on in curve.points("images seen", "test images")})
-    on_the_way = " or ".join(on for on in first if on.startswith("the first")) or "some test images"
-    whole = " or ".join(on for on in first if on.startswith("all")) or "all test images"
+    first = sorted({on for curve in curves for *_, on in curve.points("images seen", "held-out images")})
+    on_the_way = " or ".join(on for on in first if on.startswith("the first")) or "some held-out images"
+    whole = " or ".join(on for on in first if on.startswith("all")) or "all held-out images"
     return (
         f'<p class="lad-notes">On the way, test numbers are taken on {on_the_way}; the last one of a finished run, a filled '
         f"circle, on {whole}. Squares mark the records that the sentence tells; a dotted line leads from the end of a curve "
@@ -187,7 +187,7 @@ def _table(curves):
     full = next((curve.last() for curve in curves if curve.name == "full"), None)
     counts = sorted({curve.last()[1] for curve in curves if curve.last()})
     images = " or ".join(f"{count:,}" for count in counts) or "all"
-    heads = ["rung", "parameters", "images seen", f"bits/dim on {images} test images", "difference to full", "run"]
+    heads = ["rung", "parameters", "images seen", f"bits/dim on {images} held-out images", "difference to full", "run"]
     rows = "".join(f'<th role="columnheader" scope="col">{head}</th>' for head in heads)
     rows = f'<thead role="rowgroup"><tr role="row">{rows}</tr></thead><tbody role="rowgroup">'
     for n, curve in enumerate(curves):
