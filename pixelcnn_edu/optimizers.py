@@ -37,7 +37,7 @@ def make_optimizers(model, training):
 
 
 class KernelMuon:
-    """`torch.optim.Muon` for the kernels of convolutions, each taken as one matrix.
+    """PyTorch's Muon for the kernels of convolutions, each taken as one matrix.
 
     A kernel (out, in, rows, columns) is the matrix (out, in x rows x columns); Muon's update is its momentum with all
     singular values made about equal. The matrices share the kernels' memory, so that a step moves the model itself.
