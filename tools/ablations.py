@@ -128,7 +128,7 @@ def jobs(stage, out):
     if stage == "search":
         for arm in SEARCHED:
             while settings := next_trial(trials(out, arm)):
-                steps = {"steps": SEARCH_STEPS, "record_every": 250, "validation_images": 500, "ema_decay": 0.99}
+                steps = {"steps": SEARCH_STEPS, "record_every": SEARCH_STEPS, "ema_decay": 0.99}
                 path = f"search/{arm}/{trial_name(settings)}"
                 yield Job(path, ARMS[arm], training(settings, steps), validation=1000, test=False)
     if stage == "ladder":
