@@ -224,6 +224,9 @@ def main(arguments=None):
     )
     try:
         return 0 if command() else 130
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     except (OSError, ValueError, ArithmeticError, MemoryError, ImportError) as error:  # what the package explains
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -94,7 +94,7 @@ def _in_batches(model, score, images, labels, batch_size):
     if not len(images):
         raise ValueError("there are no images to evaluate")
     images, device = as_integers(images), next(model.parameters()).device
-    labels = None if labels is None else torch.as_tensor(labels).long()
+    labels = model.check_labels(labels, len(images))  # all of them: a batch shows neither a wrong number nor a wrong class
     scores = []
     with in_mode(model, training=False), seeded(0, device), whole_float32():
         for start in range(0, len(images), batch_size):

@@ -211,6 +211,20 @@ def test_labels_of_any_kind_of_integer_are_taken():
         pe.evaluate(model, IMAGES, labels)
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (torch.full((8,), 0.9), "labels must be 8 integers"),
+        ([True] * 8, "labels must be 8 integers"),
+        ([0] * 12, r"labels must be 8 integers, one an image; got torch.int64 \(12,\)"),
+        ([0] * 7 + [2], r"labels must be 0\.\.1, got 0\.\.2"),
+    ],
+)
+def test_labels_are_checked_before_they_are_cut_into_batches(labels, words):
+    with pytest.raises(ValueError, match=words):
+        pe.evaluate(pe.PixelCNNpp(tiny(classes=2)), IMAGES, labels, batch_size=4)
+
+
 def test_a_field_may_be_an_array():
     field = pe.receptive_field(pe.PixelCNNpp(tiny()), 4, 4)
     assert torch.equal(blind_spot(field.numpy(), 4, 4), blind_spot(field, 4, 4))
