@@ -7,7 +7,7 @@ import torch
 
 from pixelcnn_edu.blocks import in_mode, seeded, unwrapped, whole_float32
 from pixelcnn_edu.data import as_integers
-from pixelcnn_edu.models import PixelCNNpp
+from pixelcnn_edu.models import PixelCNNpp, PixelModel
 
 __all__ = ["bits_per_image", "bits_per_pixel", "blind_spot", "receptive_field", "shape_of"]
 
@@ -94,7 +94,8 @@ def _in_batches(model, score, images, labels, batch_size):
     if not len(images):
         raise ValueError("there are no images to evaluate")
     images, device = as_integers(images), next(model.parameters()).device
-    labels = model.check_labels(labels, len(images))  # all of them: a batch shows neither a wrong number nor a wrong class
+    if isinstance(unwrapped(model), PixelModel):
+        labels = model.check_labels(labels, len(images))  # all at once: a batch shows neither their number nor every class
     scores = []
     with in_mode(model, training=False), seeded(0, device), whole_float32():
         for start in range(0, len(images), batch_size):
