@@ -54,6 +54,25 @@ class Rewriter(ast.NodeTransformer):
         values = ast.List([node.left, *node.comparators], ast.Load())
         return self.call("compared_", ast.Constant("\n".join(links)), ast.Constant(" ".join(names)), values)
 
+    def shifted(self, node):
+        """The seed that stands here, each just once: where a name stands, its value was shifted before."""
+        if isinstance(node, ast.Tuple):
+            return ast.Tuple([self.shifted(part) for part in node.elts], ast.Load())
+        return ast.Constant(node.value + self.shift) if isinstance(node, ast.Constant) else node
+
+    def visit_FunctionDef(self, node):
+        self.generic_visit(node)
+        after = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+        pairs = zip(after, node.args.defaults)
+        node.args.defaults = [self.shifted(value) if name.arg == "seed" else value for name, value in pairs]
+        return node
+
+    def visit_For(self, node):
+        self.generic_visit(node)
+        if getattr(node.target, "id", "") == "seed":
+            node.iter = self.shifted(node.iter)
+        return node
+
     def visit_Subscript(self, node):
         return node if self.inside else self.generic_visit(node)  # a mask is no assertion
 
@@ -63,11 +82,11 @@ class Rewriter(ast.NodeTransformer):
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         if name == "assert_close":
             node.func, node.args = ast.Name("close_", ast.Load()), [ast.Constant(words), *node.args]
-        elif name in ("manual_seed", "default_rng") and node.args:
-            node.args[0] = ast.BinOp(node.args[0], ast.Add(), ast.Constant(self.shift))
+        elif name in ("manual_seed", "default_rng"):
+            node.args = [self.shifted(argument) for argument in node.args]
         for keyword in node.keywords:
-            if keyword.arg == "seed" and isinstance(keyword.value, ast.Constant):
-                keyword.value = ast.Constant(keyword.value.value + self.shift)
+            if keyword.arg == "seed":
+                keyword.value = self.shifted(keyword.value)
         if name == "Training" and all(keyword.arg != "seed" for keyword in node.keywords):
             node.keywords.append(ast.keyword("seed", ast.Constant(self.shift)))
         return node
