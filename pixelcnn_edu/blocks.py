@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import threading
 
 import torch
 import torch.nn.functional as F
@@ -76,23 +77,39 @@ def in_mode(model, training):
         model.train(was_training)
 
 
+# PyTorch's random state and its settings belong to the whole process. Threads that change them take turns.
+_random_state = threading.RLock()
+_tf32 = threading.Lock()
+_tf32_users, _tf32_before = 0, True
+
+
 @contextlib.contextmanager
 def seeded(seed, device):
-    """Draw from a stream of its own inside; outside, PyTorch's random state stays what it was."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    """Draw from a stream of its own inside, one thread at a time; outside, PyTorch's random state stays what it was."""
+    with _random_state, torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
 @contextlib.contextmanager
 def whole_float32():
-    """Inside, convolutions on a GPU use all 23 bits of a float32's fraction; by default cuDNN keeps ten of them (TF32)."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    """Inside, convolutions on a GPU use all 23 bits of a float32's fraction; by default cuDNN keeps ten of them (TF32).
+
+    Threads may be inside together: the last one to leave restores what the first one found.
+    """
+    global _tf32_users, _tf32_before
+    with _tf32:
+        if not _tf32_users:
+            _tf32_before = torch.backends.cudnn.allow_tf32
+            torch.backends.cudnn.allow_tf32 = False
+        _tf32_users += 1
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        with _tf32:
+            _tf32_users -= 1
+            if not _tf32_users:
+                torch.backends.cudnn.allow_tf32 = _tf32_before
 
 
 @contextlib.contextmanager

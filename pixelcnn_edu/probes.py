@@ -97,7 +97,7 @@ def _in_batches(model, score, images, labels, batch_size):
     if isinstance(unwrapped(model), PixelModel):
         labels = model.check_labels(labels, len(images))  # all at once: a batch shows neither their number nor every class
     scores = []
-    with in_mode(model, training=False), seeded(0, device), whole_float32():
+    with seeded(0, device), in_mode(model, training=False), whole_float32():
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             part_labels = None if labels is None else labels[part].to(device)

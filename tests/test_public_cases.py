@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 
 import pixelcnn_edu as pe
 import pixelcnn_edu.training
-from pixelcnn_edu.blocks import folded
+from pixelcnn_edu.blocks import folded, whole_float32
 from pixelcnn_edu.cli import main
 from pixelcnn_edu.data import DataUnavailable
 from pixelcnn_edu.files import images_from_folder, small_imagenet
@@ -152,6 +153,27 @@ def test_threads_may_draw_from_one_model_while_another_is_trained(method):
     assert not failed
     assert all(torch.equal(together[seed], alone[seed]) for seed in range(3))
     assert all(torch.equal(a, b) for a, b in zip(trained[0].parameters(), straight.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("likelihood", ["mixture", "dequantized"])
+def test_threads_may_score_with_one_model_that_is_being_trained(likelihood):
+    model = pe.PixelCNNpp(tiny(likelihood=likelihood, dropout=0.5)).train()
+    alone = pe.evaluate(model, IMAGES)
+    with ThreadPoolExecutor(3) as pool:
+        scores = list(pool.map(lambda _: pe.evaluate(model, IMAGES, batch_size=1), range(6)))
+    assert scores == pytest.approx([alone] * 6, rel=1e-6) if likelihood == "mixture" else len(set(scores)) == 1
+    assert model.training
+
+
+def test_the_last_thread_to_leave_restores_what_the_first_one_found():
+    assert torch.backends.cudnn.allow_tf32
+    first, second = whole_float32(), whole_float32()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not torch.backends.cudnn.allow_tf32
+    second.__exit__(None, None, None)
+    assert torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("changes", [{}, {"whole_pixels": False}, {"downsampling": False}, {"likelihood": "softmax"}])
