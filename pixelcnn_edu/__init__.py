@@ -8,10 +8,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # isort: split
 from pixelcnn_edu import style
-from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import DataUnavailable, load_images, to_bytes, to_model
 from pixelcnn_edu.likelihoods import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture
 from pixelcnn_edu.models import PixelCNN, PixelCNNpp, build
+from pixelcnn_edu.models.config import Config
 from pixelcnn_edu.probes import bits_per_pixel, receptive_field
 from pixelcnn_edu.sampling import complete, sample
 from pixelcnn_edu.training import Training, evaluate, fit

@@ -16,10 +16,10 @@ __all__ = [
     "data_dependent_init",
     "folded",
     "in_mode",
-    "normalized",
+    "no_tf32",
     "seeded",
     "unwrapped",
-    "whole_float32",
+    "weight_normed",
 ]
 
 
@@ -28,7 +28,7 @@ def concat_elu(x):
     return F.elu(torch.cat([x, -x], dim=1), inplace=True)  # in place: of the two intermediates only the result is kept
 
 
-def normalized(conv, init_scale=1.0):
+def weight_normed(conv, init_scale=1.0):
     """Put weight normalisation on a convolution, W = g V / ||V||, one length g an output channel; return the convolution.
 
     V starts from a normal distribution with standard deviation 0.05. `init_scale` is the standard deviation that
@@ -92,7 +92,7 @@ def seeded(seed, device):
 
 
 @contextlib.contextmanager
-def whole_float32():
+def no_tf32():
     """Inside, convolutions on a GPU use all 23 bits of a float32's fraction; by default cuDNN keeps ten of them (TF32).
 
     Threads may be inside together: the last one to leave restores what the first one found.
@@ -164,10 +164,10 @@ class GatedResNet(nn.Module):
 
     def __init__(self, conv, filters, shortcut_channels=0, dropout=0.5, classes=0):
         super().__init__()
-        self.conv_in = normalized(conv(2 * filters, filters))
-        self.shortcut = normalized(nn.Conv2d(2 * shortcut_channels, filters, 1)) if shortcut_channels else None
+        self.conv_in = weight_normed(conv(2 * filters, filters))
+        self.shortcut = weight_normed(nn.Conv2d(2 * shortcut_channels, filters, 1)) if shortcut_channels else None
         self.dropout = nn.Dropout(dropout)  # single activations, not whole channels
-        self.conv_out = normalized(conv(2 * filters, 2 * filters), init_scale=0.1)
+        self.conv_out = weight_normed(conv(2 * filters, 2 * filters), init_scale=0.1)
         self.class_bias = nn.Embedding(classes, 2 * filters) if classes else None
         if classes:
             nn.init.normal_(self.class_bias.weight, std=0.05)

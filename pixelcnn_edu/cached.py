@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pixelcnn_edu.blocks import GatedResNet, in_mode, whole_float32
+from pixelcnn_edu.blocks import GatedResNet, in_mode, no_tf32
 from pixelcnn_edu.causal import (
     DownRightShiftedConv2d,
     DownRightShiftedConvTranspose2d,
@@ -36,92 +36,81 @@ def one_pixel_at_a_time(model, images, labels=None):
 
     images (N, C, H, W), integers, may be filled in as you go: what is read is what is there at the time. Ask for every pixel
     in raster order; ask again for the same one, where a colour of it has become known. The parameters equal those of
-    `model(x, labels)` up to rounding. Do not call the model inside, nor from another thread: hand in a copy, best one
-    that `folded` made, whose normalised weights are computed once. Afterwards the model is as before.
-    Raises ValueError for labels that do not fit, and TypeError for a model with a kind of convolution that is not in
+    `model(x, labels)` up to rounding. The model itself is changed meanwhile, so do not call it, nor from another thread:
+    hand in a copy, best one that `folded` made, whose normalised weights are computed once. Afterwards the model is as
+    before. Raises ValueError for labels that do not fit, and TypeError for a model with a kind of convolution that is not in
     `causal`.
     """
     with in_mode(model, training=False):
         x = to_model(images, model.config.levels).to(next(model.parameters()).dtype)  # (N, C, H, W)
         labels, clock = model.check(x, labels), _Clock()
-        with _exchanged(_steps(model, x, labels, clock)):
-            yield _Pass(model, images, model.padded(x), labels, clock)
+        steps = {model.stem: _StemStep(model, images, x, clock), **_steps(model, x, labels, clock)}
+
+        @torch.no_grad()
+        @no_tf32()
+        def parameters_at(row, column):
+            clock.starts_row = row != clock.row
+            clock.row, clock.column = row, column
+            return model(x, labels)
+
+        with _exchanged(steps), _unchecked(model):
+            yield parameters_at
 
 
 class _Clock:
-    """Which pixel it is for: a row and a column, or a row alone while its vertical stream is computed (column None)."""
+    """Which pixel it is for, and whether it is the first call of its row."""
 
     row = column = None
+    starts_row = False
 
     def has(self, stride):
-        """Whether a layer whose pixels are `stride` pixels of the image apart has one here."""
-        return self.row % stride == 0 and (self.column is None or self.column % stride == 0)
+        """Whether a layer whose positions are `stride` pixels of the image apart has one at this pixel."""
+        return self.row % stride == 0 and self.column % stride == 0
 
-
-class _Pass:
-    """What `one_pixel_at_a_time` gives; x (N, C + 1, H + below, W + right) is what the network has seen of the images."""
-
-    def __init__(self, model, images, x, labels, clock):
-        self.model, self.images, self.x, self.labels, self.clock = model, images, x, labels, clock
-
-    @torch.no_grad()
-    @whole_float32()
-    def __call__(self, row, column):
-        clock, width = self.clock, self.images.shape[3]
-        if clock.row != row:
-            if row:
-                self.x[:, :-1, row - 1, :width] = self._values(row - 1, slice(None))
-            clock.row, clock.column = row, None
-            vertical = self.model.start_vertical(self.x[:, :, max(0, row - REACH) : row + 1])  # (N, F, rows, W)
-            self.model.through(vertical[:, :, -1:], None, self.labels)
-        clock.column = column
-        left = max(0, column - REACH)
-        near = slice(left, column + REACH + 1)
-        self.x[:, :-1, row, left : column + 1] = self._values(row, slice(left, column + 1))
-        horizontal = self.model.start_horizontal(self.x[:, :, max(0, row - REACH) : row + 1, near])
-        _, horizontal = self.model.through(None, horizontal[:, :, -1:, column - left : column - left + 1], self.labels)
-        return self.model.output(horizontal)
-
-    def _values(self, row, columns):
-        return to_model(self.images[:, :, row, columns], self.model.config.levels).to(self.x.dtype)
+    def has_row(self, stride):
+        """Whether a layer whose positions are `stride` pixels of the image apart has a row at this pixel's row."""
+        return self.row % stride == 0
 
 
 def _steps(model, x, labels, clock):
     """What takes the place of each module's forward, for images like x (N, C, H, W): a dict of functions."""
-    width = model.padded(x[:1]).shape[3]
-    strides = _strides(model, x[:1, :, :1, :1], None if labels is None else labels[:1])
+    width = model.stem.pad(x[:1]).shape[3]
+    strides = _strides(model, x, labels)
     steps = {}
     for module, (before, after) in strides.items():
         if isinstance(module, GatedResNet):
             continue  # its convolutions take the steps, and its own code connects them
         kind = next((step for of, step in _STEPS.items() if isinstance(module, of)), None)
-        if kind is None or (kind is _Pointwise and module.kernel_size != (1, 1)):
+        if kind is None or (kind is _PixelwiseStep and module.kernel_size != (1, 1)):
             raise TypeError(f'there is no step for {module}; draw with method="naive"')
         steps[module] = kind(module, clock, len(x), width // before, before, after)
     for layer in (*model.up, *model.down):
-        vertical, horizontal = (steps.get(part) or _if_any(part.forward) for part in (layer.vertical, layer.horizontal))
-        steps[layer.vertical] = _keeps_its_row(vertical, clock, strides[layer.vertical][1])
-        steps[layer.horizontal] = _waits_for_rows(horizontal, clock)
+        vertical, horizontal = layer.vertical, layer.horizontal
+        if isinstance(horizontal, GatedResNet):
+            steps[horizontal] = _block_at_position(horizontal.forward, clock, strides[horizontal][0])
+            steps[vertical] = _once_a_row(_block_if_any(vertical.forward), clock)
+        else:
+            steps[vertical] = _once_a_row(steps[vertical], clock)
     return steps
 
 
 def _strides(model, x, labels):
-    """How many pixels of the image one step to the next position is, before and after each module: a dict of pairs.
+    """How many pixels of the image apart a module's positions are, before and after it: a dict of pairs.
 
-    An ordinary pass with the smallest image, x (1, C, 1, 1), padded as the model pads it, tells.
+    An ordinary pass over a single pixel, padded as the model pads it, tells.
     """
-    x = model.padded(x)
+    padded = model.stem.pad(x[:1, :, :1, :1])[:, :-1]  # (1, C, 4, 4), or (1, C, 1, 1) without downsampling
     strides = {}
 
     def note(module, inputs, output):
-        strides[module] = x.shape[2] // inputs[0].shape[2], x.shape[2] // output.shape[2]
+        strides[module] = padded.shape[2] // inputs[0].shape[2], padded.shape[2] // output.shape[2]
 
     parts = [part for layer in (*model.up, *model.down) for part in layer.modules() if part is not layer]
     parts = [part for part in parts if isinstance(part, (GatedResNet, nn.Conv2d, nn.ConvTranspose2d))]
-    handles = [part.register_forward_hook(note) for part in (*parts, model.to_params)]
+    handles = [part.register_forward_hook(note) for part in (*parts, model.head)]
     try:
-        _, horizontal = model.through(model.start_vertical(x), model.start_horizontal(x), labels)
-        model.output(horizontal)
+        with _unchecked(model):
+            model(padded, None if labels is None else labels[:1])
     finally:
         for handle in handles:
             handle.remove()
@@ -140,40 +129,74 @@ def _exchanged(steps):
             del module.forward
 
 
-def _if_any(block):
-    """A block that does nothing where there is nothing: at positions that its resolution does not have."""
+@contextlib.contextmanager
+def _unchecked(model):
+    """Inside, the model takes what was checked before, or is a part of it."""
+    model.check = lambda x, labels: labels
+    try:
+        yield
+    finally:
+        del model.check
 
-    def step(x, *shortcuts, labels=None):
-        return None if x is None else block(x, *shortcuts, labels=labels)
 
-    return step
-
-
-def _keeps_its_row(vertical, clock, stride):
-    """The vertical stream's part of a layer: it runs once a row, and then shows, position by position, what came out."""
+def _once_a_row(vertical, clock):
+    """The vertical stream's part of a layer: the first call of a row computes it, the others have it again."""
     row = None
 
-    def step(*inputs, **labels):
+    def vertical_step(*inputs, **labels):
         nonlocal row
-        if clock.column is None:
-            row = vertical(*inputs, **labels)  # (N, F, 1, W)
-            return row
+        if clock.starts_row:
+            row = vertical(*inputs, **labels)  # (N, F, 1, W), or None where this resolution has no such row
+        return row
+
+    return vertical_step
+
+
+def _block_if_any(block):
+    """A block that does nothing in rows that its resolution does not have."""
+
+    def block_step(x, *shortcuts, labels=None):
+        return None if x is None else block(x, *shortcuts, labels=labels)
+
+    return block_step
+
+
+def _block_at_position(block, clock, stride):
+    """The horizontal stream's block: of the vertical stream's row it reads the position that it is for."""
+
+    def block_step(x, vertical, *skips, labels=None):
+        if x is None:
+            return None
         column = clock.column // stride
-        return row[..., column : column + 1] if clock.has(stride) else None
+        return block(x, vertical[..., column : column + 1], *skips, labels=labels)
 
-    return step
-
-
-def _waits_for_rows(horizontal, clock):
-    """The horizontal stream's part: it runs at positions, once the row of the vertical stream is there."""
-
-    def step(*inputs, **labels):
-        return None if clock.column is None else horizontal(*inputs, **labels)
-
-    return step
+    return block_step
 
 
-class _Rows:
+class _StemStep:
+    """The first convolutions, on the few pixels that they look at, read from `images` as they are at the time."""
+
+    def __init__(self, model, images, x, clock):
+        self.stem, self.levels, self.images, self.clock = model.stem, model.config.levels, images, clock
+        self.seen = model.stem.pad(x)  # (N, C + 1, H', W')
+
+    def __call__(self, x):
+        row, column, vertical = self.clock.row, self.clock.column, None
+        rows = slice(max(0, row - REACH), row + 1)
+        if self.clock.starts_row:
+            if row:
+                self._read(row - 1, slice(0, self.images.shape[3]))
+            vertical = self.stem.start_vertical(self.seen[:, :, rows])[:, :, -1:]  # (N, F, 1, W')
+        left = max(0, column - REACH)
+        self._read(row, slice(left, column + 1))
+        horizontal = self.stem.start_horizontal(self.seen[:, :, rows, left : column + REACH + 1])
+        return vertical, horizontal[:, :, -1:, column - left : column - left + 1]  # the latter (N, F, 1, 1)
+
+    def _read(self, row, columns):
+        self.seen[:, :-1, row, columns] = to_model(self.images[:, :, row, columns], self.levels).to(self.seen.dtype)
+
+
+class _RowStep:
     """A down-shifted convolution, a row at a time."""
 
     def __init__(self, conv, clock, count, width, before, after):
@@ -185,12 +208,12 @@ class _Rows:
         if x is None:
             return None
         self.seen = torch.cat([self.seen[:, :, 1:], F.pad(x, (self.side, self.side))], dim=2)
-        if not self.clock.has(self.after):
+        if not self.clock.has_row(self.after):
             return None
         return F.conv2d(self.seen, self.conv.weight, self.conv.bias, self.conv.stride)
 
 
-class _RowSpread:
+class _RowTransposeStep:
     """Its transpose: a row of the coarse resolution gives two of the fine one."""
 
     def __init__(self, conv, clock, count, width, before, after):
@@ -199,13 +222,13 @@ class _RowSpread:
     def __call__(self, x):
         if x is not None:
             self.rows = self.spread(x)  # (N, F, 1, W) -> (N, F, 2, 2W)
-        if not self.clock.has(self.after):
+        if not self.clock.has_row(self.after):
             return None
         row = self.clock.row // self.after % 2
         return self.rows[:, :, row : row + 1]
 
 
-class _Points:
+class _PixelStep:
     """A down-right-shifted convolution, a position at a time.
 
     What its upper taps and its bias contribute is computed once a row; a position costs only the taps of its own row.
@@ -240,7 +263,7 @@ class _Points:
             self.upper = upper[:, :, 0].transpose(1, 2).contiguous()  # (N, F, 1, W') -> (N, W', F)
 
 
-class _PointSpread:
+class _PixelTransposeStep:
     """Its transpose: a position of the coarse resolution gives a square of four of the fine one."""
 
     def __init__(self, conv, clock, count, width, before, after):
@@ -257,7 +280,7 @@ class _PointSpread:
         return self.rows[:, row % 2, column, :, None, None] if self.clock.has(self.after) else None
 
 
-class _Pointwise:
+class _PixelwiseStep:
     """A 1x1 convolution, a matrix product where it is given one position."""
 
     def __init__(self, conv, clock, count, width, before, after):
@@ -270,9 +293,9 @@ class _Pointwise:
 
 
 _STEPS = {  # the first that fits
-    DownShiftedConv2d: _Rows,
-    DownShiftedConvTranspose2d: _RowSpread,
-    DownRightShiftedConv2d: _Points,
-    DownRightShiftedConvTranspose2d: _PointSpread,
-    nn.Conv2d: _Pointwise,
+    DownShiftedConv2d: _RowStep,
+    DownShiftedConvTranspose2d: _RowTransposeStep,
+    DownRightShiftedConv2d: _PixelStep,
+    DownRightShiftedConvTranspose2d: _PixelTransposeStep,
+    nn.Conv2d: _PixelwiseStep,
 }

@@ -12,10 +12,10 @@ import torch
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional
 
-from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import DATA_SETS, load_images
 from pixelcnn_edu.files import class_folders, images_from_folder, stray_images
 from pixelcnn_edu.models import build
+from pixelcnn_edu.models.config import Config
 from pixelcnn_edu.parallel import joined, process_device, rank
 from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import CHECKPOINTS, picture_kind, write_sheet

@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from pixelcnn_edu.blocks import in_mode, seeded, unwrapped, whole_float32
+from pixelcnn_edu.blocks import in_mode, no_tf32, seeded, unwrapped
 from pixelcnn_edu.data import as_integers
 from pixelcnn_edu.models import PixelCNNpp, PixelModel
 
@@ -63,11 +63,14 @@ def blind_spot(field, row, column):
 
 
 def _output(model, x, stream):
-    """What is asked about: the model's output or one stream's features, (1, P, H, W)."""
+    """What is asked about: the model's output or one stream's last features, (1, P, H, W)."""
     labels = torch.zeros(1, dtype=torch.long) if getattr(getattr(model, "config", None), "classes", 0) else None
+    features = {}
     if stream is not None:
-        return dict(zip(("vertical", "horizontal"), model.streams(x, labels)))[stream]
-    return model(x) if labels is None else model(x, labels)
+        last = getattr(model.down[-1], stream)
+        last.register_forward_hook(lambda module, inputs, output: features.update({stream: output}))
+    output = model(x) if labels is None else model(x, labels)
+    return features.get(stream, output)
 
 
 def bits_per_pixel(model, images, labels=None, batch_size=100):
@@ -97,7 +100,7 @@ def _in_batches(model, score, images, labels, batch_size):
     if isinstance(unwrapped(model), PixelModel):
         labels = model.check_labels(labels, len(images))  # all at once: a batch shows neither their number nor every class
     scores = []
-    with seeded(0, device), in_mode(model, training=False), whole_float32():
+    with seeded(0, device), in_mode(model, training=False), no_tf32():
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             part_labels = None if labels is None else labels[part].to(device)

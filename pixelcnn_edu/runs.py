@@ -21,9 +21,9 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import as_integers, to_bytes, to_model
 from pixelcnn_edu.models import build
+from pixelcnn_edu.models.config import Config
 from pixelcnn_edu.parallel import rank
 
 __all__ = ["Run", "RunFolder", "image_grid", "picture_kind", "read_run", "recorded", "write_sheet"]

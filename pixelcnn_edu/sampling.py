@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from tqdm.auto import tqdm
 
-from pixelcnn_edu.blocks import folded, in_mode, unwrapped, whole_float32
+from pixelcnn_edu.blocks import folded, in_mode, no_tf32, unwrapped
 from pixelcnn_edu.cached import one_pixel_at_a_time
 from pixelcnn_edu.data import as_integers, level_type, to_model
 from pixelcnn_edu.likelihoods import check_temperature
@@ -140,7 +140,7 @@ def _draw(model, images, known, labels, generator, method, temperature):
 def _whole_passes(model, images, labels):
     """The slow way to what `one_pixel_at_a_time` gives."""
 
-    @whole_float32()
+    @no_tf32()
     def parameters_at(row, column):
         x = to_model(images, model.config.levels).to(next(model.parameters()).dtype)
         return model(x, labels)[:, :, row : row + 1, column : column + 1]

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from pixelcnn_edu.config import Config
 from pixelcnn_edu.models import PixelCNNpp, TwoStreams, build
+from pixelcnn_edu.models.config import Config
 
 __all__ = ["load_model", "load_pclucas14", "load_pretrained"]
 
@@ -138,10 +138,10 @@ def _refuse_another(config, found):
 def _twins(model):
     """Which of our layers is which of theirs: {"up.0.vertical.conv_in": "up_layers.0.u_stream.0.conv_input.conv", ...}."""
     twins = {
-        "first_vertical": "u_init.conv",
-        "first_above": "ul_init.0.conv",
-        "first_left": "ul_init.1.conv",
-        "to_params": "nin_out.lin_a",
+        "stem.vertical": "u_init.conv",
+        "stem.above": "ul_init.0.conv",
+        "stem.left": "ul_init.1.conv",
+        "head": "nin_out.lin_a",
     }
     parts = {"conv_in": "conv_input.conv", "shortcut": "nin_skip.lin_a", "conv_out": "conv_out.conv"}
     for way, layers, resize in (("up", model.up, "downsize_{}.{}.conv"), ("down", model.down, "upsize_{}.{}.deconv")):
@@ -185,5 +185,5 @@ def _reorder(model):
     means, log_scales = (each[:, kind].T.flatten() for kind in (0, 1))  # (K * C,): component first, then channel
     coefficients = each[:, 2].T.flatten() if channels > 1 else means[:0]
     order = torch.cat([torch.arange(mixtures), means, log_scales, coefficients])
-    model.to_params.weight, bias = model.to_params.weight[order], model.to_params.bias[order].clone()
-    model.to_params.bias.copy_(bias)
+    model.head.weight, bias = model.head.weight[order], model.head.bias[order].clone()
+    model.head.bias.copy_(bias)

@@ -5,9 +5,9 @@ import contextlib
 import torch
 
 from pixelcnn_edu.blocks import data_dependent_init
-from pixelcnn_edu.config import Config
 from pixelcnn_edu.data import to_model
 from pixelcnn_edu.models import build
+from pixelcnn_edu.models.config import Config
 from pixelcnn_edu.state import TrainingState
 
 
@@ -70,3 +70,12 @@ def ctrl_c_at(step, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(TrainingState, "update", interrupted)
         yield
+
+
+def streams(model, x):
+    """The two streams' last features in a pass over x (N, C, H, W): two of (N, F, H', W')."""
+    features = []
+    handle = model.down[-1].register_forward_hook(lambda layer, inputs, output: features.extend(output))
+    model(x)
+    handle.remove()
+    return features

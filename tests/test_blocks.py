@@ -7,7 +7,7 @@ from oracles import initialised, random_bytes, tiny
 from torch import nn
 
 from pixelcnn_edu import Config, PixelCNNpp, to_model
-from pixelcnn_edu.blocks import GatedResNet, concat_elu, data_dependent_init, normalized
+from pixelcnn_edu.blocks import GatedResNet, concat_elu, data_dependent_init, weight_normed
 from pixelcnn_edu.causal import (
     DownRightShiftedConv2d,
     DownRightShiftedConvTranspose2d,
@@ -79,7 +79,7 @@ def test_each_output_channel_has_its_own_length():
 )
 def test_a_normalized_convolution_starts_as_drawn_and_its_length_is_its_norm(conv):
     torch.manual_seed(0)
-    assert normalized(conv, init_scale=0.3) is conv
+    assert weight_normed(conv, init_scale=0.3) is conv
     assert conv.init_scale == 0.3
     assert conv.bias.eq(0).all()
     assert sorted(name for name, _ in conv.named_parameters()) == [
@@ -99,7 +99,7 @@ def test_a_normalized_convolution_starts_as_drawn_and_its_length_is_its_norm(con
 
 
 def test_the_gradient_of_the_direction_never_changes_its_length():
-    conv = normalized(DownShiftedConvTranspose2d(3, 4)).double()
+    conv = weight_normed(DownShiftedConvTranspose2d(3, 4)).double()
     conv(torch.randn(2, 3, 4, 4, dtype=torch.float64)).square().sum().backward()
     direction = conv.parametrizations.weight.original1
     along = (direction * direction.grad).sum(dim=(0, 2, 3))

@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from oracles import initialised, random_bytes, tiny
 from torch import nn
 
-from pixelcnn_edu import Config, models, to_model
+from pixelcnn_edu import Config, to_model
 from pixelcnn_edu.blocks import GatedResNet
 from pixelcnn_edu.cached import one_pixel_at_a_time
 from pixelcnn_edu.causal import DownRightShiftedConv2d, DownShiftedConv2d
-from pixelcnn_edu.models import PixelCNNpp
+from pixelcnn_edu.models import TwoStreams, pixelcnnpp
 
 VARIANTS = {
     "full": {},
@@ -114,10 +114,10 @@ def test_a_block_that_computes_something_else_is_followed(monkeypatch):
 
 def test_larger_kernels_are_followed(monkeypatch):
     monkeypatch.setattr(
-        models, "DownShiftedConv2d", lambda i, o, size=(3, 5), stride=1: DownShiftedConv2d(i, o, size, stride)
+        pixelcnnpp, "DownShiftedConv2d", lambda i, o, size=(3, 5), stride=1: DownShiftedConv2d(i, o, size, stride)
     )
     monkeypatch.setattr(
-        models, "DownRightShiftedConv2d", lambda i, o, size=(3, 4), stride=1: DownRightShiftedConv2d(i, o, size, stride)
+        pixelcnnpp, "DownRightShiftedConv2d", lambda i, o, size=(3, 4), stride=1: DownRightShiftedConv2d(i, o, size, stride)
     )
     model = perturbed(tiny(image_shape=(3, 8, 12)))
     assert model.up[0].horizontal.conv_in.kernel_size == (3, 4)
@@ -125,13 +125,13 @@ def test_larger_kernels_are_followed(monkeypatch):
 
 
 def test_another_way_of_connecting_the_layers_is_followed(monkeypatch):
-    run = PixelCNNpp._run
+    run = TwoStreams.forward
 
-    def backwards(layer, vertical, horizontal, stored, labels):
-        vertical, horizontal = run(layer, vertical, horizontal, stored, labels)
+    def backwards(layer, *streams, **rest):
+        vertical, horizontal = run(layer, *streams, **rest)
         return vertical, horizontal if horizontal is None else -horizontal
 
-    monkeypatch.setattr(PixelCNNpp, "_run", staticmethod(backwards))
+    monkeypatch.setattr(TwoStreams, "forward", backwards)
     assert largest_difference(perturbed(tiny())) < 1e-10
 
 
@@ -147,7 +147,7 @@ def test_a_convolution_of_another_kind_is_refused_and_not_passed_over():
 
 
 def assert_untouched(model):
-    assert all("forward" not in vars(module) for module in model.modules())
+    assert not any({"forward", "check"} & vars(module).keys() for module in model.modules())
     assert not any(module._forward_hooks for module in model.modules())
 
 
@@ -189,11 +189,11 @@ def test_no_activation_is_computed_twice(monkeypatch):
 
     parts = [part for layers in (model.up, model.down) for part in layers.modules()]
     parts = [part for part in parts if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d))]
-    for part in (*parts, model.to_params):
+    for part in (*parts, model.head):
         part.register_forward_hook(count)
     with torch.no_grad():
         model(to_model(images).double())
-    for part in (*parts, model.to_params):
+    for part in (*parts, model.head):
         part._forward_hooks.clear()
 
     conv2d, spread, addmm = F.conv2d, F.conv_transpose2d, torch.addmm

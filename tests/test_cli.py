@@ -84,7 +84,7 @@ def seen(monkeypatch):
 def test_the_seed_is_that_of_the_weights_too(tmp_path, seen):
     for seed in ("0", "0", "1"):
         train(tmp_path, "--steps", "1", "--seed", seed)
-    first, again, other = (model.first_vertical.weight for model, *_ in seen)
+    first, again, other = (model.stem.vertical.weight for model, *_ in seen)
     assert isinstance(seen[0][0], PixelCNNpp)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

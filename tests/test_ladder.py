@@ -15,8 +15,8 @@ from oracles import ctrl_c_at
 import pixelcnn_edu.training
 import tools.ladder
 from pixelcnn_edu import ladder
-from pixelcnn_edu.config import Config
 from pixelcnn_edu.ladder import compare, read_scores, spread, verdict
+from pixelcnn_edu.models.config import Config
 from tools.ladder import BUDGET, RUNGS
 
 ROOT = Path(__file__).resolve().parent.parent

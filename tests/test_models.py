@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from oracles import earlier_pixels, influence, initialised, random_bytes, tiny
+from oracles import earlier_pixels, influence, initialised, random_bytes, streams, tiny
 
 from pixelcnn_edu import Config, DiscretizedLogisticMixture, PixelCNNpp, receptive_field, to_model
 
@@ -131,7 +131,7 @@ def test_changing_a_pixel_and_all_later_ones_changes_no_output_up_to_it(changes)
 def test_the_vertical_stream_sees_only_rows_above_but_both_sides_of_them(changes):
     model = initialised(tiny(**changes))
     shape = model.config.image_shape
-    field = influence(lambda x: model.streams(x)[0], shape)
+    field = influence(lambda x: streams(model, x)[0], shape)
     for pixel, seen in enumerate(field):
         row, column = divmod(pixel, shape[2])
         assert seen[row:].eq(0).all()
@@ -185,7 +185,7 @@ def test_the_probabilities_of_all_images_sum_to_one(shape, levels, changes):
 def test_a_channel_of_ones_tells_mid_grey_from_the_padding():
     """Mid-grey is 0, as the padding is; with no biases yet only the ones can make a difference."""
     model = PixelCNNpp(tiny())
-    for features in model.streams(torch.zeros(1, 3, 8, 8)):
+    for features in streams(model, torch.zeros(1, 3, 8, 8)):
         assert features[0, :, 4, 4].ne(0).any()
         assert not torch.equal(features[0, :, 4, 4], features[0, :, 0, 4])
         assert not torch.equal(features[0, :, 4, 4], features[0, :, 4, 0])
@@ -341,7 +341,23 @@ def test_the_presets_are_what_they_say_and_any_field_can_be_changed():
 def test_any_size_will_do(shape, downsampling):
     model = initialised(tiny(image_shape=shape, downsampling=downsampling))
     assert model.bits_per_dim(random_bytes(2, *shape)).isfinite().all()
-    assert [features.shape[2:] for features in model.streams(torch.zeros(1, *shape).double())] == [shape[1:]] * 2
+    assert model(torch.zeros(1, *shape).double()).shape[2:] == shape[1:]
+
+
+@pytest.mark.parametrize("changes", [{}, {"whole_pixels": False}, {"architecture": "pixelcnn"}], ids=str)
+def test_weights_saved_under_the_first_editions_names_are_taken(changes):
+    config = tiny().original() if "architecture" in changes else tiny(**changes)
+    model, other = build(config), build(config)
+    old = {}
+    for name, weight in model.state_dict().items():
+        name = name.replace("stem.", "first." if "architecture" in changes else "first_").replace("head.", "to_params.")
+        old[name] = weight
+    assert old.keys() != model.state_dict().keys()
+    other.load_state_dict(old)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    average = torch.optim.swa_utils.AveragedModel(other)
+    average.load_state_dict({"n_averaged": torch.tensor(1), **{f"module.{name}": 2 * w for name, w in old.items()}})
+    assert all(torch.equal(2 * a, b) for a, b in zip(model.parameters(), average.parameters(), strict=True))
 
 
 def test_a_size_that_is_no_multiple_of_four_is_the_larger_image_with_nothing_beyond_its_edge():
@@ -349,7 +365,7 @@ def test_a_size_that_is_no_multiple_of_four_is_the_larger_image_with_nothing_bey
     model, larger = initialised(tiny(image_shape=(3, 6, 9))), PixelCNNpp(tiny(image_shape=(3, 8, 12))).double().eval()
     larger.load_state_dict(model.state_dict())
     x = to_model(random_bytes(2, 3, 6, 9)).double()
-    first_layers = (larger.first_vertical, larger.first_above, larger.first_left)
+    first_layers = (larger.stem.vertical, larger.stem.above, larger.stem.left)
     cut = [m.register_forward_pre_hook(lambda _, inputs: inputs[0] * inside) for m in first_layers]
     inside = torch.zeros(8, 12, dtype=torch.float64)
     inside[:6, :9] = 1

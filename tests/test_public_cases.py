@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 import pixelcnn_edu as pe
 import pixelcnn_edu.training
-from pixelcnn_edu.blocks import folded, whole_float32
+from pixelcnn_edu.blocks import folded, no_tf32
 from pixelcnn_edu.cli import main
 from pixelcnn_edu.data import DataUnavailable
 from pixelcnn_edu.files import images_from_folder, small_imagenet
@@ -124,7 +124,7 @@ def test_prefixes_of_wrappers_are_taken_off_weights(tmp_path):
     metadata = {"config": json.dumps(model.config.to_dict())}
     for prefix in ("_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.module."):
         save_file({f"{prefix}{name}": w for name, w in model.state_dict().items()}, tmp_path / "other.safetensors", metadata)
-        assert torch.equal(pe.load_model(tmp_path / "other.safetensors").to_params.bias, model.to_params.bias)
+        assert torch.equal(pe.load_model(tmp_path / "other.safetensors").head.bias, model.head.bias)
 
 
 # --- threads ---------------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_threads_may_score_with_one_model_that_is_being_trained(likelihood):
 
 def test_the_last_thread_to_leave_restores_what_the_first_one_found():
     assert torch.backends.cudnn.allow_tf32
-    first, second = whole_float32(), whole_float32()
+    first, second = no_tf32(), no_tf32()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -516,7 +516,7 @@ def test_inference_mode_leaves_a_model_that_trains():
         pe.evaluate(model, IMAGES)
         pe.sample(model, 1, progress=False)
     model.bits_per_dim(IMAGES).mean().backward()
-    assert model.to_params.bias.grad is not None
+    assert model.head.bias.grad is not None
 
 
 @pytest.mark.parametrize("change", [lambda m: m.to(memory_format=torch.channels_last), lambda m: m.bfloat16()])

@@ -118,7 +118,7 @@ def test_a_model_in_float64_can_be_sampled():
 def test_images_that_are_not_square_are_drawn_whole():
     model = PixelCNNpp(tiny(image_shape=(1, 4, 12)))
     with torch.no_grad():
-        model.to_params.bias[4:6] += 5  # wide scales, so that a pixel that was never drawn stands out
+        model.head.bias[4:6] += 5  # wide scales, so that a pixel that was never drawn stands out
     images = sample(model, 8, progress=False)
     assert images.shape == (8, 1, 4, 12)
     assert images.double().std(dim=0).min() > 0

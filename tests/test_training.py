@@ -237,9 +237,9 @@ def test_muon_moves_the_hidden_kernels_and_adam_the_rest(original):
     before = copy.deepcopy(model)
     state = TrainingState(model.train(), settings, torch.device("cpu"))
     state.update(state.gradient(IMAGES[:4], None))
-    weight, ends = (".weight", "to_params.3") if original else (".original1", "to_params")
+    weight, ends = (".weight", "head.3") if original else (".original1", "head")
     for (name, new), old in zip(model.named_parameters(), before.parameters(), strict=True):
-        is_hidden = name.endswith(weight) and new.ndim == 4 and not name.startswith(("first", ends))
+        is_hidden = name.endswith(weight) and new.ndim == 4 and not name.startswith(("stem", ends))
         assert ((new - old).abs().max() > 1e-3) == is_hidden, name
 
 
@@ -315,7 +315,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_alone(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_with_its_step(monkeypatch):
     model = PixelCNNpp(tiny())
-    monkeypatch.setattr(model, "bits_per_dim", lambda images, labels=None: model.to_params.bias.sum() * math.nan)
+    monkeypatch.setattr(model, "bits_per_dim", lambda images, labels=None: model.head.bias.sum() * math.nan)
     with pytest.raises(FloatingPointError, match=r"on the images .*, at step 0; no checkpoint was written yet"):
         fit(model, IMAGES, training=Training(steps=1), device="cpu", progress=False)
 
@@ -409,9 +409,9 @@ def test_a_uniform_guess_among_levels_costs_their_logarithm(levels, bits):
     if levels == 2:
         model = PixelCNNpp(tiny(image_shape=(1, 4, 4), levels=2))
         with torch.no_grad():
-            for p in model.to_params.parameters():
+            for p in model.head.parameters():
                 p.zero_()
-            model.to_params.parametrizations.weight.original1.fill_(1)  # a direction; its length is 0
+            model.head.parametrizations.weight.original1.fill_(1)  # a direction; its length is 0
         assert evaluate(model, images) == pytest.approx(1, abs=1e-6)
 
 
@@ -676,17 +676,16 @@ def test_in_mixed_precision_pixels_and_parameters_keep_their_digits_and_the_rest
     x, inside = to_model(TEST[:2]), []
     model.down[-1].horizontal.register_forward_hook(lambda _, inputs, output: inside.append(output.dtype))
     with torch.autocast("cpu", torch.bfloat16):
-        starts = model.start_vertical(model.padded(x)), model.start_horizontal(model.padded(x))
+        starts = model.stem(x)
         assert model(x, labels).dtype == torch.float32
     assert inside == [torch.bfloat16]
-    assert torch.equal(starts[0], model.start_vertical(model.padded(x)).bfloat16())
-    assert torch.equal(starts[1], model.start_horizontal(model.padded(x)).bfloat16())
+    assert all(torch.equal(start, exact.bfloat16()) for start, exact in zip(starts, model.stem(x), strict=True))
 
 
 def test_the_original_keeps_them_too():
     original = build(tiny().original())
     seen = []
-    original.first.register_forward_hook(lambda _, inputs, output: seen.append(output.dtype))
+    original.stem.register_forward_hook(lambda _, inputs, output: seen.append(output.dtype))
     with torch.autocast("cpu", torch.bfloat16):
         assert original(to_model(TEST[:2])).dtype == torch.float32
     assert seen == [torch.float32]

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pixelcnn_edu.blocks import normalized
+from pixelcnn_edu.blocks import weight_normed
 from pixelcnn_edu.causal import DownRightShiftedConv2d, DownShiftedConv2d, MaskedConv2d, down_shift, right_shift
-from pixelcnn_edu.config import Config
-from pixelcnn_edu.models import TwoStreams, double, halve
+from pixelcnn_edu.models import TwoStreams, downsample, upsample
+from pixelcnn_edu.models.config import Config
 
 __all__ = [
     "DEPTHS",
@@ -52,14 +52,14 @@ class TwoStreamStack(nn.Module):
     def __init__(self, depth, downsampling=False):
         super().__init__()
         config, f = Config(filters=FILTERS, dropout=0.0), FILTERS
-        self.first_vertical = normalized(DownShiftedConv2d(1, f, (2, 3)))
-        self.first_above = normalized(DownShiftedConv2d(1, f, (1, 3)))
-        self.first_left = normalized(DownRightShiftedConv2d(1, f, (2, 1)))
-        layers = [TwoStreams(config, stored=False) for _ in range(depth)]
+        self.first_vertical = weight_normed(DownShiftedConv2d(1, f, (2, 3)))
+        self.first_above = weight_normed(DownShiftedConv2d(1, f, (1, 3)))
+        self.first_left = weight_normed(DownRightShiftedConv2d(1, f, (2, 1)))
+        layers = [TwoStreams(config) for _ in range(depth)]
         if downsampling:
-            layers = [halve(config), *layers, double(config)]
+            layers = [downsample(config), *layers, upsample(config)]
         self.layers = nn.ModuleList(layers)
-        self.last = TwoStreams(config, stored=True) if downsampling else None
+        self.last = TwoStreams(config, takes_skip=True) if downsampling else None
 
     def forward(self, x):
         vertical = down_shift(self.first_vertical(x))  # (N, 1, H, W) -> (N, F, H, W)
