@@ -8,7 +8,7 @@ import pytest
 import torch
 from oracles import earlier_pixels, influence, initialised, random_bytes, streams, tiny
 
-from pixelcnn_edu import Config, DiscretizedLogisticMixture, PixelCNNpp, receptive_field, to_model
+from pixelcnn_edu import Config, DiscretizedLogisticMixture, PixelCNNpp, build, receptive_field, to_model
 
 SMALLEST = {"filters": 2, "blocks": 1, "mixtures": 1, "dropout": 0.0}
 
