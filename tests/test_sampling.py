@@ -52,7 +52,7 @@ def test_sampling_leaves_the_model_as_it_was_even_if_it_fails(monkeypatch):
     with pytest.raises(ValueError, match="labels must be 3 integers"):
         sample(model, 3, torch.tensor([0, 1]), progress=False)
     assert model.training
-    monkeypatch.setattr(PixelCNNpp, "output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(PixelCNNpp, "forward", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         sample(model, 2, torch.tensor([0, 1]), progress=False)
     assert model.training
