@@ -53,24 +53,14 @@ class DataUnavailable(OSError):
 def as_integers(images, what="images", lists=False):
     """Images or labels as a tensor of a type that PyTorch computes with; tensors and NumPy arrays of any shape are taken.
 
-    What is no tensor of an unsigned type wider than a byte comes back as it is; no values are copied or looked at.
-
-    Args:
-        images: the tensor or array.
-        what: its name in an error.
-        lists: whether lists, tuples and ranges are taken too.
-
-    Raises:
-        ValueError: for anything but a dense tensor or an array of numbers.
+    What is no tensor of an unsigned type wider than a byte comes back as it is; no values are copied or looked at. With
+    `lists`, lists, tuples and ranges are taken too. Raises ValueError for anything but a dense tensor or array of numbers.
     """
     if lists and isinstance(images, (list, tuple, range)):
         try:
             images = np.array(images)
         except (ValueError, TypeError, RuntimeError) as error:
-            raise ValueError(
-                f"{what} must be a tensor or a list of integers, all alike; got a {type(images).__name__} of which "
-                f"NumPy says: {error}"
-            ) from None
+            raise ValueError(f"{what} must be integers, got a {type(images).__name__} that is no array: {error}") from None
     if not torch.is_tensor(images):
         kind = f"an array of {images.dtype}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
         if isinstance(images, np.ma.MaskedArray):

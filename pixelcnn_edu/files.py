@@ -138,23 +138,15 @@ def _state(sources, packed):
 def _packed(path, labels, size):
     """Images and labels from what was packed; raise ValueError with the name of what is damaged."""
     count, rest = divmod(path.stat().st_size, 3 * size * size)
-    if rest or not count:
-        raise ValueError(
-            f"{path} is damaged: its {count * 3 * size * size + rest:,} bytes are no images of {size}x{size} "
-            "pixels; delete it, and it is made anew from the files that ImageNet comes in"
-        )
-    images = _mapped(path).view(-1, 3, size, size)
-    if not labels.exists():
-        return images, None
     try:
-        classes = torch.from_numpy(np.load(labels))
+        classes = torch.from_numpy(np.load(labels)) if labels.exists() else None
+        if rest or not count or (classes is not None and classes.shape != (count,)):
+            raise ValueError(
+                f"{count} images and {rest} bytes do not go with labels {classes if classes is None else len(classes)}"
+            )
     except (OSError, ValueError, EOFError, TypeError) as error:
-        raise ValueError(f"{labels} is damaged; delete it and {path.name}, and they are made anew: {error}") from error
-    if classes.shape != (count,) or classes.dtype != torch.int64:
-        raise ValueError(
-            f"{labels} does not belong to the {count} images of {path.name}; delete both, and they are made anew"
-        )
-    return images, classes
+        raise ValueError(f"{path} or {labels.name} is damaged ({error}); delete both, and they are made anew") from error
+    return _mapped(path).view(-1, 3, size, size), classes
 
 
 def _pack(parts, target):

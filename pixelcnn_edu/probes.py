@@ -95,8 +95,8 @@ def _in_batches(model, score, images, labels, batch_size):
     model, images, batch_size = unwrapped(model), as_integers(images), whole_number("batch_size", batch_size, 1)
     if not (hasattr(model, "log_prob") or hasattr(model, "bits_per_dim")):
         pixel_model(model)  # raises, and says what is needed
-    if not images.numel():
-        raise ValueError("there are no images to evaluate")
+    if not images.numel() or not images.ndim:
+        raise ValueError(f"there are no images to evaluate in a tensor of shape {tuple(images.shape)}")
     device = next(model.parameters()).device
     if isinstance(model, PixelModel):  # all at once: one batch shows neither how many labels there are nor every value
         check_levels(images, model.config.levels)

@@ -74,8 +74,8 @@ def read_run(folder):
 
 def _read_metrics(path):
     """The columns of a record's table: a dict of arrays, NaN where a column is empty or was not measured."""
-    text = path.read_text()
     try:
+        text = path.read_text()
         rows = list(csv.DictReader(io.StringIO(text), restkey="more", restval="-"))  # "-" is no number: a line was cut off
         # The first edition had no validation images: it looked at test images all along, and named its columns so.
         rows = [{name.replace("test_", "validation_"): value for name, value in row.items()} for row in rows]
@@ -275,6 +275,9 @@ def _first_whole(paths):
     for path in filter(Path.exists, paths):
         if path.is_dir():
             raise ValueError(f"{path} is a folder where a checkpoint should be; choose another folder")
+        with path.open("rb") as file:
+            if file.read(1) == b"\x80":  # no archive, but a pickle, as PyTorch wrote before version 1.6
+                raise ValueError(f"{path} is a checkpoint {OF_ANOTHER_VERSION}")
         try:
             with zipfile.ZipFile(path) as file:
                 if broken := file.testzip():  # compares every part's checksum
@@ -286,8 +289,6 @@ def _first_whole(paths):
                 "written by this version of the package; choose another folder"
             ) from None
         except (zipfile.BadZipFile, RuntimeError, EOFError) as error:
-            if path.open("rb").read(1) == b"\x80":  # no archive at all, but a pickle, as PyTorch wrote before version 1.6
-                raise ValueError(f"{path} is a checkpoint {OF_ANOTHER_VERSION}") from error
             damaged.append(str(path))
             warnings.warn(f"{path} is damaged and is skipped: {error}", stacklevel=2)
             continue

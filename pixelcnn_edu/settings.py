@@ -57,7 +57,5 @@ def plain(name, value, kind):
         try:
             return kind(value)
         except OverflowError:
-            raise ValueError(
-                f"{name} must be a number that a float can hold, got one of {value.bit_length()} bits"
-            ) from None
+            raise ValueError(f"{name} must fit into a float, got a number of {value.bit_length()} bits") from None
     return value

@@ -216,16 +216,18 @@ def _check(model, images, labels, validation, validation_labels, training, sampl
     if not isinstance(training, Training):
         raise ValueError(f"training must be a Training, got {training!r:.60}; write Training(steps=1000, ...)")
     whole_number("samples", samples, 0)
-    if not len(images):
+    if not images.numel():
         raise ValueError("there are no images to train on")
-    if validation is not None and not len(validation):
+    if validation is not None and not validation.numel():
         raise ValueError("there are no images to validate on; leave validation out to train without")
     for what, some, their_labels in (("images", images, labels), ("validation images", validation, validation_labels)):
         if some is None:
             continue
         try:
             check_levels(some, model.config.levels)
-            model.check_images(to_model(some[:1], model.config.levels))  # the others have its shape and type
+            model.check_images(
+                to_model(some[:1] if some.ndim else some, model.config.levels)
+            )  # the others have its shape and type
             model.check_labels(their_labels, len(some))
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from None
