@@ -152,7 +152,7 @@ class Sample:
         out = _check_place(self.out)
         verb = "replaced" if out.exists() else "wrote"
         model = load_model(self.run).to(process_device(self.device))
-        whole_number("--count", self.count, 1, 10_000)  # more make no picture that a program opens
+        _check_height(out, self.count, model)
         labels = _labels(model, self.count, self.label)
         images = sample(model, self.count, labels, self.seed, temperature=self.temperature)
         write_sheet(out, images, model.config.levels)
@@ -299,6 +299,14 @@ def _check_place(out):
         raise PermissionError(f"cannot write to {out}; name another place with --out")
     picture_kind(out)
     return out
+
+
+def _check_height(out, count, model):
+    """Raise ValueError where the sheet of images would be higher than its kind of picture can be, before it is drawn."""
+    height = -(-whole_number("--count", count, 1) // 8) * 4 * (model.config.image_shape[1] + 1)
+    most = {"webp": 16_383, "png": 1_000_000}.get(picture_kind(out), 65_535)
+    if height > most:
+        raise ValueError(f"--count {count} would make a picture {height} pixels high, and {out.name} can have {most}")
 
 
 def _labels(model, count, label):

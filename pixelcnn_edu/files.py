@@ -202,7 +202,7 @@ def _pictures(path, size, found):
     Files of 32x32 and of 64x64 pixels have the same names.
     """
     data = _from_npz(path, "data")  # (n, 3 * size * size)
-    if data.ndim != 2 or data.shape[1] != 3 * size * size:
+    if data.ndim != 2 or data.shape[1] != 3 * size * size or not len(data):
         raise ValueError(
             f"{path} holds no images of {size}x{size} pixels: its shape is {data.shape}, not (n, {3 * size**2})"
         )

@@ -28,6 +28,7 @@ def receptive_field(model, row, column, stream=None, image_shape=None):
     """
     model = unwrapped(model)
     channels, height, width = image_shape or shape_of(model)
+    row, column = whole_number("row", row), whole_number("column", column)
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"pixel ({row}, {column}) lies outside the {height} x {width} image")
     if stream is not None and not (stream in ("vertical", "horizontal") and isinstance(model, PixelCNNpp)):

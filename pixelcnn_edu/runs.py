@@ -173,9 +173,10 @@ class RunFolder:
         try:
             self._refuse_another_run(saved["settings"])
             self._refuse_another_schedule(saved)
+            is_longer = saved["step"] > self.settings["training"]["steps"]
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{self.path} holds a checkpoint {OF_ANOTHER_VERSION} ({error!r})") from error
-        if saved["step"] > self.settings["training"]["steps"]:
+        if is_longer:
             raise ValueError(
                 f"{self.path} holds a run of {saved['step']} steps, which cannot be made shorter; choose another folder"
             )

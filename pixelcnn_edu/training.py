@@ -220,6 +220,8 @@ def _check(model, images, labels, validation, validation_labels, training, sampl
         raise ValueError("there are no images to train on")
     if validation is not None and not validation.numel():
         raise ValueError("there are no images to validate on; leave validation out to train without")
+    if validation is None and validation_labels is not None:
+        raise ValueError("validation_labels were given without validation, the images that they belong to")
     for what, some, their_labels in (("images", images, labels), ("validation images", validation, validation_labels)):
         if some is None:
             continue

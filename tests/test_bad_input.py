@@ -120,6 +120,13 @@ def test_checksums_are_those_of_all_bytes():
 # --- images ----------------------------------------------------------------------------------------------------------
 
 DENSE = IMAGES[:2]
+
+
+def quantized(images):
+    with warnings.catch_warnings(action="ignore"):  # it is to go from PyTorch
+        return torch.quantize_per_tensor(images.float(), 1.0, 0, torch.quint8)
+
+
 ODD_IMAGES = {
     "bool": (DENSE > 100, r"images must be integers in 0\.\.255, got torch\.bool"),
     "masked": (np.ma.masked_array(DENSE.numpy(), DENSE.numpy() > 100), r"got a masked one; fill it first"),
@@ -130,7 +137,7 @@ ODD_IMAGES = {
     "complex": (DENSE.to(torch.complex64), "must be a dense tensor of integers, got torch.complex64"),
     "complex array": (DENSE.numpy().astype(complex), "got an array of complex128"),
     "sparse": (DENSE.to_sparse(), "must be a dense tensor of integers, got torch.uint8, torch.sparse_coo"),
-    "quantized": (torch.quantize_per_tensor(DENSE.float(), 1.0, 0, torch.quint8), "got torch.quint8"),
+    "quantized": (quantized(DENSE), "got torch.quint8"),
     "meta": (DENSE.to("meta"), "torch.strided, on meta"),
     "float8": (DENSE.to(torch.float8_e5m2), "got torch.float8_e5m2"),
     "list": (DENSE.tolist(), "got a list"),
@@ -268,6 +275,11 @@ def test_at_the_lowest_temperature_nothing_is_left_to_chance(likelihood):
         (lambda: pe.Config(image_shape=(3, 10**13, 32)), "image_shape must be .* at most 65536"),
         (lambda: pe.fit(pe.build(tiny()), DENSE, training={"steps": 1}), "training must be a Training, got {'steps': 1}"),
         (lambda: pe.fit(pe.build(tiny()), DENSE, training={}), "training must be a Training, got {}"),
+        (lambda: pe.receptive_field(pe.build(tiny()), 1.5, 2), "row must be a whole number, got 1.5"),
+        (lambda: pe.receptive_field(pe.build(tiny()), 1, "2"), "column must be a number, got '2'"),
+        (lambda: pe.evaluate(pe.build(tiny()), torch.tensor(3)), r"no images to evaluate in a tensor of shape \(\)"),
+        (lambda: pe.fit(pe.build(tiny()), torch.tensor(3)), "built for images"),
+        (lambda: pe.fit(pe.build(tiny()), DENSE, validation_labels=[1]), "validation_labels were given without validation"),
         (lambda: pe.fit(pe.build(tiny()), DENSE, samples=-1), "samples must be at least 0"),
         (lambda: pe.fit(pe.build(tiny()), DENSE, device="meta"), "there is no device meta here"),
         (lambda: pe.fit(pe.build(tiny()), DENSE, device=["cpu"]), "device must be auto, cpu"),
@@ -327,6 +339,7 @@ ODD_CHECKPOINTS = {
     "folder": lambda run: folder_in_place(run / "checkpoint.pt"),
     "list": lambda run: checkpoint(run, lambda saved: [saved]),
     "no settings": lambda run: checkpoint(run, without("settings")),
+    "odd step": lambda run: checkpoint(run, lambda saved: {**saved, "step": "one"}),
     "no step": lambda run: checkpoint(run, without("step")),
     "no model": lambda run: checkpoint(run, without("model")),
     "no optimizer": lambda run: checkpoint(run, without("adam")),
@@ -592,7 +605,9 @@ NOBODY = runs.Path("~nouser/x.png")
         (Sample(PRETRAINED, out=NOBODY), "no path that can be used"),
         (Evaluate(PRETRAINED, data="~nouser/x"), "no path that can be used"),
         (Train(NOBODY), "no path that can be used"),
-        (Sample(PRETRAINED, count=10**13, device="cpu"), "--count must be at most"),
+        (Sample(PRETRAINED, count=10**13, device="cpu"), "--count 10000000000000 would make a picture .* pixels high"),
+        (Sample(PRETRAINED, out="OUT/a.webp", count=1000, device="cpu"), "16500 pixels high, and a.webp can have 16383"),
+        (Sample(PRETRAINED, count=10**30, device="cpu"), "--count must be at most"),
         (Sample(PRETRAINED, seed=10**30, device="cpu"), "seed must be at most"),
         (Sample(PRETRAINED, temperature=1e-320, device="cpu"), "temperature must lie between"),
         (Evaluate(PRETRAINED, images=10**30, **SHAPES), "--images must be at most"),
