@@ -199,6 +199,7 @@ def _stopped(state, folder, bar):
 
 def _draw_samples(folder, model, count, progress):
     """The record's sheet of samples; they may be interrupted, and are made up when the run is called for again."""
+    count = whole_number("samples", count, 0)
     labels = torch.arange(count) % model.config.classes if model.config.classes else None
     with contextlib.suppress(KeyboardInterrupt):
         if count and rank() == 0:

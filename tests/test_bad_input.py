@@ -100,7 +100,10 @@ def test_a_run_goes_on_with_its_own_data_alone(run, name, value):
     with pytest.raises(ValueError, match=rf"another run \(data.sha256_of_{name}: \w+ there, \w+ now\); choose another"):
         fit(run, **{name: value}, steps=2)
     assert everything_in(run) == before
-    fit(run, images=IMAGES.numpy(), labels=LABELS.tolist(), steps=2)  # the same, in other clothes
+
+
+def test_a_run_goes_on_with_the_same_data_in_another_form(run):
+    fit(run, images=IMAGES.numpy(), labels=LABELS.tolist(), steps=2)
 
 
 def test_a_run_whose_checkpoint_says_less_about_its_data_goes_on(run):
