@@ -116,7 +116,9 @@ def small_imagenet(folder, split, size):
         raise FileNotFoundError(
             f"small ImageNet is not in {folder}: put {pattern} or a folder {pngs.name} of PNG files there"
         )
-    if sources and not (packed.exists() and made_from.exists() and made_from.read_text() == _state(sources, packed)):
+    if sources and not (
+        packed.exists() and made_from.exists() and made_from.read_text(errors="replace") == _state(sources, packed)
+    ):
         made_from.unlink(missing_ok=True)
         found = []
         if batches:
