@@ -94,7 +94,7 @@ def bits_per_image(model, images, labels=None, batch_size=100):
 @torch.no_grad()
 def _in_batches(model, score, images, labels, batch_size):
     model, images, batch_size = unwrapped(model), as_integers(images), whole_number("batch_size", batch_size, 1)
-    if not (hasattr(model, "log_prob") or hasattr(model, "bits_per_dim")):
+    if not isinstance(model, torch.nn.Module) or not (hasattr(model, "log_prob") or hasattr(model, "bits_per_dim")):
         pixel_model(model)  # raises, and says what is needed
     if not images.numel() or not images.ndim:
         raise ValueError(f"there are no images to evaluate in a tensor of shape {tuple(images.shape)}")

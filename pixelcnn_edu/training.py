@@ -228,9 +228,8 @@ def _check(model, images, labels, validation, validation_labels, training, sampl
             continue
         try:
             check_levels(some, model.config.levels)
-            model.check_images(
-                to_model(some[:1] if some.ndim else some, model.config.levels)
-            )  # the others have its shape and type
+            first = some[:1] if some.ndim else some  # the others have its shape and type
+            model.check_images(to_model(first, model.config.levels))
             model.check_labels(their_labels, len(some))
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from None
