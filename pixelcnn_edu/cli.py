@@ -20,6 +20,8 @@ from pixelcnn_edu.parallel import joined, process_device, rank
 from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import CHECKPOINTS, picture_kind, write_sheet
 from pixelcnn_edu.sampling import complete, sample
+from pixelcnn_edu.settings import user_path, whole_number
+from pixelcnn_edu.state import is_out_of_memory
 from pixelcnn_edu.training import Training, fit
 from pixelcnn_edu.weights import load_model
 
@@ -58,7 +60,7 @@ class Train:
 
     def __call__(self):
         """Train; return whether the run is finished. A run that was stopped is not."""
-        self.out = self.out.expanduser()
+        self.out = user_path(self.out)
         started = any((self.out / name).exists() for name in CHECKPOINTS)
         if started and not self.resume:
             raise ValueError(f"{self.out} holds a run; add --resume to go on with it, or choose another folder")
@@ -150,6 +152,7 @@ class Sample:
         out = _check_place(self.out)
         verb = "replaced" if out.exists() else "wrote"
         model = load_model(self.run).to(process_device(self.device))
+        _check_height(out, self.count, model)
         labels = _labels(model, self.count, self.label)
         images = sample(model, self.count, labels, self.seed, temperature=self.temperature)
         write_sheet(out, images, model.config.levels)
@@ -230,6 +233,11 @@ def main(arguments=None):
     except (OSError, ValueError, ArithmeticError, MemoryError, ImportError) as error:  # what the package explains
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"MemoryError: this takes more memory than there is; ask for less at a time ({error})", file=sys.stderr)
+        return 1
 
 
 def _load(name, split, config):
@@ -238,8 +246,11 @@ def _load(name, split, config):
     Where the model has classes, every image must have a label, and those of a folder's two parts must mean the same.
     """
     if not _is_folder(name):
+        if name not in DATA_SETS:
+            what = "a file" if user_path(name).exists() else "no folder"
+            raise ValueError(f"--data must be one of {', '.join(DATA_SETS)}, or a folder of images; {name} is {what}")
         return load_images(name, split)
-    folder, (channels, height, width) = Path(name).expanduser() / split, config.image_shape
+    folder, (channels, height, width) = user_path(name) / split, config.image_shape
     if height != width:
         raise ValueError(f"the images of a folder are cut to squares, and the model takes {height} x {width}")
     if config.classes:
@@ -251,7 +262,7 @@ def _load(name, split, config):
 
 def _is_folder(data):
     """Whether `data` is a folder of your own; one with the name of a data set does not hide it."""
-    return data not in DATA_SETS and Path(data).expanduser().is_dir()
+    return data not in DATA_SETS and user_path(data).is_dir()
 
 
 def _refuse_another_shape(data, asked, images):
@@ -272,14 +283,12 @@ def _check_classes(data):
 
 def _at_least_one(option, number):
     """The number, or None where none was named. Raises ValueError below 1, which Python would count from the end."""
-    if number is not None and number < 1:
-        raise ValueError(f"--{option} must be at least 1, got {number}")
-    return number
+    return None if number is None else whole_number(f"--{option}", number, 1)
 
 
 def _check_place(out):
     """The picture's path, where it can be written; else raise OSError or ValueError, before it is drawn."""
-    out = out.expanduser()
+    out = user_path(out)
     if not out.parent.is_dir():
         raise FileNotFoundError(
             f"there is no folder {out.parent} to write {out.name} to; make it, or name another with --out"
@@ -292,9 +301,17 @@ def _check_place(out):
     return out
 
 
+def _check_height(out, count, model):
+    """Raise ValueError where the sheet of images would be higher than its kind of picture can be, before it is drawn."""
+    height = -(-whole_number("--count", count, 1) // 8) * 4 * (model.config.image_shape[1] + 1)
+    most = {"webp": 16_383, "png": 1_000_000}.get(picture_kind(out), 65_535)
+    if height > most:
+        raise ValueError(f"--count {count} would make a picture {height} pixels high, and {out.name} can have {most}")
+
+
 def _labels(model, count, label):
     if not model.config.classes:
         if label is not None:
             raise ValueError("a label was given, but the model was trained without classes")
         return None
-    return torch.arange(count) % model.config.classes if label is None else torch.full((count,), label)
+    return torch.arange(count) % model.config.classes if label is None else [label] * count

@@ -13,10 +13,12 @@ import pooch
 import torch
 
 from pixelcnn_edu.files import small_imagenet
+from pixelcnn_edu.settings import whole_number
 
 __all__ = [
     "DataUnavailable",
     "as_integers",
+    "check_levels",
     "level_type",
     "load_images",
     "shapes",
@@ -36,6 +38,11 @@ CIFAR10_FILES = {  # name -> md5; each file holds 10,000 records of 1 label byte
     "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
 DATA_SETS = ("cifar10", "shapes", "imagenet32", "imagenet64")
+NUMBERS = (  # the types of tensors that images and labels may have
+    torch.bool,
+    *(torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+)
 SHAPES_SPLITS = {"train": (5000, 1), "test": (1000, 2)}  # images, seed
 
 
@@ -43,20 +50,31 @@ class DataUnavailable(OSError):
     """A data set is neither on this computer nor to be had from its home; the message says what to do."""
 
 
-def as_integers(images, what="images"):
+def as_integers(images, what="images", lists=False):
     """Images or labels as a tensor of a type that PyTorch computes with; tensors and NumPy arrays of any shape are taken.
 
-    What is no tensor of an unsigned type wider than a byte comes back as it is; no values are copied or looked at.
-    Raises ValueError for anything but a tensor or an array of numbers.
+    What is no tensor of an unsigned type wider than a byte comes back as it is; no values are copied or looked at. With
+    `lists`, lists, tuples and ranges are taken too. Raises ValueError for anything but a dense tensor or array of numbers.
     """
+    if lists and isinstance(images, (list, tuple, range)):
+        try:
+            images = np.array(images)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{what} must be integers, got a {type(images).__name__} that is no array: {error}") from None
     if not torch.is_tensor(images):
-        if not isinstance(images, np.ndarray) or images.dtype.kind not in "biuf":
-            kind = f"an array of {images.dtype}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+        kind = f"an array of {images.dtype}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+        if isinstance(images, np.ma.MaskedArray):
+            raise ValueError(f"{what} must be a plain NumPy array, got a masked one; fill it first: .filled(...)")
+        if not isinstance(images, np.ndarray) or images.dtype.kind not in "biuf" or images.dtype == np.longdouble:
             raise ValueError(f"{what} must be a tensor or a NumPy array of integers, got {kind}")
-        images = np.ascontiguousarray(images)
-        images = torch.from_numpy(
-            images if images.flags.writeable else images.copy()
-        )  # torch warns of what it may not write
+        images = np.ascontiguousarray(images, images.dtype.newbyteorder("="))
+        # PyTorch warns of what it may not write.
+        images = torch.from_numpy(images if images.flags.writeable else images.copy())
+    if images.dtype not in NUMBERS or images.layout != torch.strided or images.is_nested or images.device.type == "meta":
+        raise ValueError(
+            f"{what} must be a dense tensor of integers, got {images.dtype}, {images.layout}, on {images.device}; "
+            "to_dense() and dequantize() make it one"
+        )
     return images.long() if images.dtype in (torch.uint16, torch.uint32, torch.uint64) else images
 
 
@@ -65,16 +83,29 @@ def to_model(images, levels=256):
 
     images: a tensor or a NumPy array.
 
-    Raises ValueError for anything but integers: a float image may be in [0, 1], [-1, 1] or [0, 255], and only you know.
+    Raises ValueError for anything but these: a float image may be in [0, 1], [-1, 1] or [0, 255], and only you know.
     """
     images = as_integers(images)
+    check_levels(images, levels)
+    return images.float() * (2 / (levels - 1)) - 1
+
+
+def check_levels(images, levels):
+    """Raise ValueError unless the tensor `images` holds integers 0..levels-1 alone."""
     if images.is_floating_point() or images.dtype == torch.bool:
         top = f" with maximum {images.max().item():.4g}" if images.numel() and images.is_floating_point() else ""
         raise ValueError(
             f"images must be integers in 0..{levels - 1}, got {images.dtype}{top}; "
             f"for values in [0, 1] multiply by {levels - 1} and round, for values in [-1, 1] use to_bytes(images, {levels})"
         )
-    return images.float() * (2 / (levels - 1)) - 1
+    # Bytes cannot leave 0..255; while torch.compile follows the network, looking at values would cut it in two.
+    if images.numel() and not (images.dtype == torch.uint8 and levels >= 256) and not torch.compiler.is_compiling():
+        low, high = images.min().item(), images.max().item()
+        if low < 0 or high >= levels:
+            raise ValueError(
+                f"images must be integers in 0..{levels - 1}, got values from {low} to {high}; "
+                f"scale them, or set levels to {high + 1} or more"
+            )
 
 
 def to_bytes(x, levels=256):
@@ -117,7 +148,7 @@ def load_images(name, split="train", root=None):
     if name in ("imagenet32", "imagenet64"):
         try:
             return small_imagenet(_data_root(root) / name, split, int(name.removeprefix("imagenet")))
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise DataUnavailable(str(error)) from error
     raise ValueError(f"name must be one of {', '.join(DATA_SETS)}, got {name!r}")
 
@@ -134,13 +165,19 @@ def _load_cifar10(split, root):
 
 def _data_root(root):
     try:
-        return Path(root or os.environ.get("PIXELCNN_EDU_DATA") or pooch.os_cache("pixelcnn_edu")).expanduser()
+        folder = Path(root or os.environ.get("PIXELCNN_EDU_DATA") or pooch.os_cache("pixelcnn_edu")).expanduser()
     except RuntimeError as error:  # of a user without a home
         raise DataUnavailable("there is no home folder to keep data in; set PIXELCNN_EDU_DATA to a folder") from error
+    if folder.is_file():
+        raise DataUnavailable(f"{folder} is a file; set PIXELCNN_EDU_DATA, or root, to the folder that data sets lie in")
+    return folder
 
 
 def _read_checked(path):
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataUnavailable(f"{path} cannot be read: {error.strerror}. Remove it, and it is downloaded anew") from error
     if hashlib.md5(content).hexdigest() != CIFAR10_FILES[path.name]:
         raise DataUnavailable(
             f"{path} is not the official file ({len(content):,} bytes, wrong checksum). Delete it, and it is downloaded anew"
@@ -194,8 +231,7 @@ def shapes(count, size=32, seed=0):
     colour for each corner of the background, all equally likely; then every sub-pixel gets independent logistic noise,
     rounded and clipped to 0..255. The same seed gives the same images. `shapes_entropy` tells how few bits they can cost.
     """
-    if count < 1 or size < 8:
-        raise ValueError(f"count must be at least 1 and size at least 8, got {count} and {size}")
+    count, size, seed = whole_number("count", count, 1), whole_number("size", size, 8), whole_number("seed", seed, 0)
     rng = np.random.default_rng(seed)
     means, kinds = _shapes_means(count, size, rng)
     uniform = rng.random(means.shape).clip(1e-12, 1 - 1e-12)

@@ -10,8 +10,9 @@ import math
 import torch
 import torch.nn.functional as F
 
-from pixelcnn_edu.data import as_integers, level_type
+from pixelcnn_edu.data import as_integers, check_levels, level_type
 from pixelcnn_edu.logistic import log_bin
+from pixelcnn_edu.settings import plain
 
 __all__ = ["Categorical", "DequantizedLogisticMixture", "DiscretizedLogisticMixture", "SubPixels", "check_temperature"]
 
@@ -335,21 +336,18 @@ class SubPixels:
 
 
 def check_temperature(temperature):
-    """Raise ValueError unless the temperature is above 0 and finite."""
-    if not 0 < temperature < math.inf:
+    """Raise ValueError unless the temperature is above 0 and finite, and float32 can divide by it."""
+    if not 0 < plain("temperature", temperature, float) < math.inf:
         raise ValueError(f"temperature must be above 0 and finite, got {temperature}")
+    if not 1e-20 <= temperature <= 1e20:
+        raise ValueError(f"temperature must lie between 1e-20 and 1e20, got {temperature}; 1e-20 is as good as 0")
 
 
 def _check(images, shape, levels):
     """Raise ValueError unless images are integers 0..levels-1 of the shape."""
     if tuple(images.shape) != shape:
         raise ValueError(f"images must have shape {shape}, got {tuple(images.shape)}")
-    if images.is_floating_point() or images.dtype == torch.bool:
-        raise ValueError(f"images must be integers 0..{levels - 1}, got {images.dtype}; see pixelcnn_edu.to_bytes")
-    if images.numel() and not (images.dtype == torch.uint8 and levels == 256):
-        low, high = images.min().item(), images.max().item()
-        if low < 0 or high >= levels:
-            raise ValueError(f"images must be integers 0..{levels - 1}, got values from {low} to {high}")
+    check_levels(images, levels)
 
 
 def _centre(value, levels):

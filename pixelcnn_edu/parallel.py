@@ -25,19 +25,24 @@ def joined(device):
 def process_device(name="auto"):
     """The device of this process: "auto" is the GPU of its own where there is one, else the CPU.
 
-    Raises ValueError for what is no device, and where a GPU is asked for and there is none.
+    Raises ValueError for what is no device, and for one that is not there.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise ValueError(f"device must be auto, cpu, cuda, cuda:1 or the like, got {name!r}") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise ValueError(f"there is no GPU here that PyTorch {torch.__version__} can use; leave device at auto")
         if device.index is None:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    try:
+        torch.zeros(1, device=device).cpu()  # "meta" holds no numbers, others need hardware, or a build that knows it
+    except Exception as error:  # each kind of device has its own
+        raise ValueError(f"there is no device {name} here that PyTorch can compute on; leave device at auto") from error
+    if device.type == "cuda":
         torch.cuda.set_device(device)
     return device
 

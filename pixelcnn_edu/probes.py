@@ -6,8 +6,9 @@ import math
 import torch
 
 from pixelcnn_edu.blocks import in_mode, no_tf32, seeded, unwrapped
-from pixelcnn_edu.data import as_integers
-from pixelcnn_edu.models import PixelCNNpp, PixelModel
+from pixelcnn_edu.data import as_integers, check_levels
+from pixelcnn_edu.models import PixelCNNpp, PixelModel, pixel_model
+from pixelcnn_edu.settings import whole_number
 
 __all__ = ["bits_per_image", "bits_per_pixel", "blind_spot", "receptive_field", "shape_of"]
 
@@ -27,6 +28,7 @@ def receptive_field(model, row, column, stream=None, image_shape=None):
     """
     model = unwrapped(model)
     channels, height, width = image_shape or shape_of(model)
+    row, column = whole_number("row", row), whole_number("column", column)
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"pixel ({row}, {column}) lies outside the {height} x {width} image")
     if stream is not None and not (stream in ("vertical", "horizontal") and isinstance(model, PixelCNNpp)):
@@ -79,7 +81,7 @@ def bits_per_pixel(model, images, labels=None, batch_size=100):
     Summed over an image they are its bits, averaged its bits/dim. Measured as `bits_per_image` does.
     """
     return _in_batches(
-        model, lambda *batch: model.log_prob(*batch, per_channel=True) / -math.log(2), images, labels, batch_size
+        model, lambda m, *batch: m.log_prob(*batch, per_channel=True) / -math.log(2), images, labels, batch_size
     )
 
 
@@ -89,21 +91,25 @@ def bits_per_image(model, images, labels=None, batch_size=100):
     Runs on the model's device, without dropout, and leaves the model as it was; a dequantized likelihood draws its noise
     from a fixed seed. Raises ValueError where there is no image. Used in chapters 10 and 12.
     """
-    return _in_batches(model, model.bits_per_dim, images, labels, batch_size)
+    return _in_batches(model, lambda m, *batch: m.bits_per_dim(*batch), images, labels, batch_size)
 
 
 @torch.no_grad()
 def _in_batches(model, score, images, labels, batch_size):
-    if not len(images):
-        raise ValueError("there are no images to evaluate")
-    images, device = as_integers(images), next(model.parameters()).device
-    if isinstance(unwrapped(model), PixelModel):
-        labels = model.check_labels(labels, len(images))  # all at once: a batch shows neither their number nor every class
+    model, images, batch_size = unwrapped(model), as_integers(images), whole_number("batch_size", batch_size, 1)
+    if not isinstance(model, torch.nn.Module) or not (hasattr(model, "log_prob") or hasattr(model, "bits_per_dim")):
+        pixel_model(model)  # raises, and says what is needed
+    if not images.numel() or not images.ndim:
+        raise ValueError(f"there are no images to evaluate in a tensor of shape {tuple(images.shape)}")
+    device = next(model.parameters()).device
+    if isinstance(model, PixelModel):  # all at once: one batch shows neither how many labels there are nor every value
+        check_levels(images, model.config.levels)
+        labels = model.check_labels(labels, len(images))
     scores = []
     with seeded(0, device), in_mode(model, training=False), no_tf32():
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             part_labels = None if labels is None else labels[part].to(device)
-            part_scores = score(images[part].to(device), part_labels)
+            part_scores = score(model, images[part].to(device), part_labels)
             scores.append(part_scores.cpu().double())  # in this order: a Mac's GPU has no float64
     return torch.cat(scores)

@@ -5,6 +5,7 @@ import csv
 import datetime
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import pickle
@@ -25,12 +26,14 @@ from pixelcnn_edu.data import as_integers, to_bytes, to_model
 from pixelcnn_edu.models import build
 from pixelcnn_edu.models.config import Config
 from pixelcnn_edu.parallel import rank
+from pixelcnn_edu.settings import user_path
 
 __all__ = ["Run", "RunFolder", "image_grid", "picture_kind", "read_run", "recorded", "write_sheet"]
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
 PICTURE_KINDS = ("png", "jpg", "jpeg", "webp", "tif", "tiff")
 MAY_CHANGE = ("steps", "accumulate", "compile")  # a run may be made longer, and go on where memory or speed differ
+OF_ANOTHER_VERSION = "that another version of this package wrote; finish it there, or choose another folder"
 COLUMNS = (
     "step",
     "seconds",
@@ -61,14 +64,29 @@ def read_run(folder):
 
     Raises FileNotFoundError where a file of it is missing, and ValueError with the name of one that is damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     settings, environment = (_read_json(folder / name) for name in ("config.json", "environment.json"))
-    with (folder / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    # The first edition had no validation images: it looked at test images all along, and named its columns so.
-    rows = [{name.replace("test_", "validation_"): value for name, value in row.items()} for row in rows]
-    metrics = {name: np.array([float(row.get(name) or "nan") for row in rows]) for name in COLUMNS}
-    return Run(Config(**settings["model"]), settings["training"], settings.get("data"), environment, metrics)
+    metrics = _read_metrics(folder / "metrics.csv")
+    try:
+        return Run(Config(**settings["model"]), settings["training"], settings.get("data"), environment, metrics)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / 'config.json'} is no record of a run that this version can read: {error}") from error
+
+
+def _read_metrics(path):
+    """The columns of a record's table: a dict of arrays, NaN where a column is empty or was not measured."""
+    try:
+        text = path.read_text()
+        rows = list(csv.DictReader(io.StringIO(text), restkey="more", restval="-"))  # "-" is no number: a line was cut off
+        # The first edition had no validation images: it looked at test images all along, and named its columns so.
+        rows = [{name.replace("test_", "validation_"): value for name, value in row.items()} for row in rows]
+        if not text.startswith(COLUMNS[0]) or not text.endswith("\n") or any("more" in row for row in rows):
+            raise ValueError("a line is cut off or too long")
+        return {name: np.array([float(row.get(name) or "nan") for row in rows]) for name in COLUMNS}
+    except (ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{path} is damaged: {error}; copy the record anew, or go on with the run, which rewrites it"
+        ) from error
 
 
 def recorded(name):
@@ -107,9 +125,12 @@ def _installed_from():
 
 def _read_json(path):
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+        content = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no record of a run: it holds a {type(content).__name__} in place of names and values")
+    return content
 
 
 class RunFolder:
@@ -117,12 +138,13 @@ class RunFolder:
 
     The checkpoint before the last is kept too, and takes over where the last one is damaged. Of several processes the first
     alone writes. Raises OSError where the folder cannot be written or has no room for the checkpoints, and ValueError where
-    it holds a run of another configuration or nothing but damaged checkpoints.
+    it holds a run of another configuration or of other data, or nothing but damaged checkpoints. `others` are what was given
+    beside the training images: labels, validation, validation_labels.
     """
 
-    def __init__(self, path, config, training, images, tensorboard=False):
-        self.path = Path(path).expanduser()
-        self.settings = {"model": config.to_dict(), "training": asdict(training), "data": _which(images)}
+    def __init__(self, path, config, training, images, tensorboard=False, **others):
+        self.path = user_path(path)
+        self.settings = {"model": config.to_dict(), "training": asdict(training), "data": _which(images, **others)}
         self.environment = _environment(training.seed)
         self.checkpoint = self._read_checkpoint()  # a dict, None where the folder holds none
         if rank() > 0:
@@ -150,14 +172,25 @@ class RunFolder:
             if (self.path / "metrics.csv").exists():
                 raise ValueError(f"{self.path} holds a recorded run without its checkpoint; choose another folder")
             return None
-        self._refuse_another_run(saved["settings"])
-        self._refuse_another_schedule(saved)
-        if saved["step"] > self.settings["training"]["steps"]:
+        try:
+            self._refuse_another_run(saved["settings"])
+            self._refuse_another_schedule(saved)
+            is_longer = saved["step"] > self.settings["training"]["steps"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{self.path} holds a checkpoint {OF_ANOTHER_VERSION} ({error!r})") from error
+        if is_longer:
             raise ValueError(
                 f"{self.path} holds a run of {saved['step']} steps, which cannot be made shorter; choose another folder"
             )
         self.environment["started"] = saved["started"]
         return saved
+
+    def restore(self, state):
+        """Load the checkpoint into a `TrainingState`. Raises ValueError where it does not fit."""
+        try:
+            state.load_state_dict(self.checkpoint)
+        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{self.path} holds a checkpoint {OF_ANOTHER_VERSION} ({error})") from error
 
     def save(self, state, finished):
         """Write the checkpoint (`state` and whose it is), the metrics and the environment.
@@ -213,12 +246,10 @@ class RunFolder:
 
     def _refuse_another_run(self, saved):
         # Fields of the model may be newer than the checkpoint; of training, they would change how the run goes on.
-        saved = {"data": self.settings["data"], **saved, "model": {**asdict(Config()), **saved["model"]}}
+        saved = {**saved, "model": {**asdict(Config()), **saved["model"]}}
+        saved["data"] = {**self.settings["data"], **saved.get("data", {})}  # what it does not say is taken on trust
         if saved["training"].keys() != self.settings["training"].keys():
-            raise ValueError(
-                f"{self.path} holds a checkpoint that another version of this package wrote; finish it there, or choose "
-                "another folder"
-            )
+            raise ValueError(f"{self.path} holds a checkpoint {OF_ANOTHER_VERSION}")
         differences = [
             f"{part}.{name}: {saved[part][name]} there, {value} now"
             for part, now in self.settings.items()
@@ -245,11 +276,16 @@ def _first_whole(paths):
     """The content of the first checkpoint that is undamaged, None where there is no file; a damaged one is named."""
     damaged = []
     for path in filter(Path.exists, paths):
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder where a checkpoint should be; choose another folder")
+        with path.open("rb") as file:
+            if file.read(1) == b"\x80":  # no archive, but a pickle, as PyTorch wrote before version 1.6
+                raise ValueError(f"{path} is a checkpoint {OF_ANOTHER_VERSION}")
         try:
             with zipfile.ZipFile(path) as file:
                 if broken := file.testzip():  # compares every part's checksum
                     raise zipfile.BadZipFile(f"wrong checksum in {broken}")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            saved = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:  # whole by its checksums; whose own words recommend to read it unsafely
             raise ValueError(
                 f"{path} holds more than tensors and plain numbers, and is not read, since it could run code. It was not "
@@ -258,6 +294,10 @@ def _first_whole(paths):
         except (zipfile.BadZipFile, RuntimeError, EOFError) as error:
             damaged.append(str(path))
             warnings.warn(f"{path} is damaged and is skipped: {error}", stacklevel=2)
+            continue
+        if not isinstance(saved, dict) or not {"settings", "step", "started"} <= saved.keys():
+            raise ValueError(f"{path} is no checkpoint of a run, or one {OF_ANOTHER_VERSION}")
+        return saved
     if damaged:
         raise ValueError(f"no checkpoint is whole: {', '.join(damaged)}. Choose another folder, or delete this one's files")
     return None
@@ -320,10 +360,22 @@ def _write_csv(path, lines):
         writer.writerows({name: f"{v:.5g}" if isinstance(v, float) else v for name, v in line.items()} for line in lines)
 
 
-def _which(images):
-    """What tells one set of training images from another: how many there are, and a checksum of sixteen of them."""
-    some = images[:: -(-len(images) // 16)]
-    return {"images": len(images), "sha256_of_some": hashlib.sha256(some.cpu().numpy().tobytes()).hexdigest()[:16]}
+def _which(images, **others):
+    """What tells these data from others: how many images, checksums of sixteen and of all, and of all that comes with them.
+
+    The sixteen are those by which records of the first edition know their images.
+    """
+    parts = {"some": images[:: -(-len(images) // 16)], "images": images, **others}
+    sums = {f"sha256_of_{name}": None if part is None else _checksum(part) for name, part in parts.items()}
+    return {"images": len(images), **sums}
+
+
+def _checksum(tensor):
+    """Of all values, a part at a time, since they may exceed the memory: 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in tensor.split(4096):
+        digest.update(part.cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]
 
 
 def _environment(seed):

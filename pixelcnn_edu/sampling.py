@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from tqdm.auto import tqdm
 
-from pixelcnn_edu.blocks import folded, in_mode, no_tf32, unwrapped
+from pixelcnn_edu.blocks import folded, in_mode, no_tf32
 from pixelcnn_edu.cached import one_pixel_at_a_time
-from pixelcnn_edu.data import as_integers, level_type, to_model
+from pixelcnn_edu.data import as_integers, check_levels, level_type, to_model
 from pixelcnn_edu.likelihoods import check_temperature
-from pixelcnn_edu.models import PixelCNNpp
+from pixelcnn_edu.models import PixelCNNpp, pixel_model
+from pixelcnn_edu.settings import whole_number
 
 __all__ = ["Step", "complete", "sample", "trace"]
 
@@ -32,7 +33,7 @@ def sample(model, count, labels=None, seed=0, method="cached", temperature=1.0, 
     for a count or batch size below 1, a seed that does not fit into 64 bits, an unknown method, a temperature not above 0,
     and labels that do not fit. Explained in chapter 11.
     """
-    blank, nothing = _blank(unwrapped(model), count)
+    blank, nothing = _blank(pixel_model(model), count)
     return complete(model, blank, nothing, labels, seed, method, temperature, progress, batch_size)
 
 
@@ -47,11 +48,11 @@ def complete(model, images, known, labels=None, seed=0, method="cached", tempera
     Runs without dropout on a copy of the model. Raises ValueError where images or known have another shape or type,
     and as `sample` does. Explained in chapter 11.
     """
-    model, images, known = folded(model), as_integers(images), torch.as_tensor(known)
-    _check(model, images, known, seed, method, temperature, batch_size)
+    model, images, known = folded(pixel_model(model)), as_integers(images), as_integers(known, "known", lists=True)
+    seed, batch_size = _check(model, images, known, seed, method, temperature, batch_size)
     shape = model.config.image_shape[1:]
     device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(int(seed))
+    generator = torch.Generator(device).manual_seed(seed)
     images = images.clone().to(device, level_type(model.config.levels))  # a type that holds whatever is drawn
     known = known.to(device).expand(len(images), *shape)
     labels = model.check(torch.zeros(1, device=device).expand(len(images), *model.config.image_shape), labels)
@@ -91,12 +92,12 @@ def trace(model, count=1, labels=None, seed=0, method="cached", temperature=1.0)
     Where the network puts out one channel after the other (without whole pixels), the distribution is that of the last one.
     The model may be used between steps. Raises ValueError as `sample` does. Used in chapter 11.
     """
-    model = folded(model)
+    model = folded(pixel_model(model))
     images, nothing = _blank(model, count)
-    _check(model, images, nothing, seed, method, temperature, count)
+    seed, count = _check(model, images, nothing, seed, method, temperature, len(images))
     device = next(model.parameters()).device
     images, known = images.to(device), nothing.to(device).expand(count, *nothing.shape)
-    generator = torch.Generator(device).manual_seed(int(seed))
+    generator = torch.Generator(device).manual_seed(seed)
     drawn = _draw(model, images, known, labels, generator, method, temperature)
     for _ in range(images.shape[2] * images.shape[3]):
         row, column, distribution, positions = next(drawn)
@@ -105,10 +106,12 @@ def trace(model, count=1, labels=None, seed=0, method="cached", temperature=1.0)
 
 def _blank(model, count):
     """Images to be drawn whole, and what is known of them: integers (count, C, H, W), bool (H, W)."""
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
-    shape = model.config.image_shape
-    return torch.zeros(count, *shape, dtype=level_type(model.config.levels)), torch.zeros(shape[1:], dtype=torch.bool)
+    count, shape = whole_number("count", count, 1), model.config.image_shape
+    try:
+        blank = torch.zeros(count, *shape, dtype=level_type(model.config.levels))
+    except RuntimeError as error:
+        raise MemoryError(f"{count} images do not fit into the memory; lower count, and draw again") from error
+    return blank, torch.zeros(shape[1:], dtype=torch.bool)
 
 
 @torch.no_grad()
@@ -150,23 +153,21 @@ def _whole_passes(model, images, labels):
 
 
 def _check(model, images, known, seed, method, temperature, batch_size):
-    """Raise ValueError unless all this makes sense together; warn where it makes less than it seems to."""
-    shape, levels = model.config.image_shape, model.config.levels
+    """Raise ValueError unless all this makes sense together; warn where it makes less than it seems to.
+
+    Returns seed and batch size as plain numbers.
+    """
+    shape = model.config.image_shape
     if images.ndim != 4 or tuple(images.shape[1:]) != shape or len(images) == 0:
         raise ValueError(f"images must be (N, {', '.join(map(str, shape))}), N at least 1; got {tuple(images.shape)}")
-    low, high = images.min().item(), images.max().item()
-    if images.is_floating_point() or low < 0 or high >= levels:
-        raise ValueError(f"images must be integers 0..{levels - 1}, got {images.dtype} from {low} to {high}")
+    check_levels(images, model.config.levels)
     if known.dtype != torch.bool or tuple(known.shape) not in (shape[1:], (len(images), *shape[1:])):
         expected = f"{shape[1:]} or {(len(images), *shape[1:])}"
         raise ValueError(f"known must be bool, {expected}; got {known.dtype} {tuple(known.shape)}")
     if method not in ("cached", "naive"):
         raise ValueError(f'method must be "cached" or "naive", got {method!r}')
     check_temperature(temperature)
-    if not -(2**63) <= seed < 2**63:
-        raise ValueError(f"seed must lie between -2**63 and 2**63, got {seed}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    seed, batch_size = whole_number("seed", seed), whole_number("batch_size", batch_size, 1)
     order = known.flatten(-2).to(torch.int8)  # (H * W,), or (N, H * W)
     if (order.diff(dim=-1) > 0).any():
         warnings.warn(
@@ -174,3 +175,4 @@ def _check(model, images, known, seed, method, temperature, batch_size):
             "them and will not fit. Ask for what lies below all that is known",
             stacklevel=3,
         )
+    return seed, batch_size

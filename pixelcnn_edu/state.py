@@ -13,7 +13,7 @@ from pixelcnn_edu.optimizers import learning_rate_factor, make_optimizers
 from pixelcnn_edu.parallel import mean_over_processes, world_size
 from pixelcnn_edu.probes import bits_per_image
 
-__all__ = ["TrainingState"]
+__all__ = ["TrainingState", "is_out_of_memory"]
 
 
 class TrainingState:
@@ -67,7 +67,7 @@ class TrainingState:
                 raise ValueError(
                     "torch.compile found no working C++ compiler; install a C++ compiler, or leave compile off"
                 ) from error
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             too_large = True
         if too_large:  # tried out here, for within the block the error holds on to the memory of the pass that failed
@@ -84,7 +84,7 @@ class TrainingState:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.mixed_precision):
                     self.model.bits_per_dim(images[:size], None if labels is None else labels[:size]).mean().backward()
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 continue
             parts = next(parts for parts in range(-(-len(images) // size), len(images) + 1) if len(images) % parts == 0)
@@ -161,9 +161,11 @@ def _has_no_compiler(error):
     return "InvalidCxxCompiler" in f"{type(error).__name__}: {error}"
 
 
-def _is_out_of_memory(error):
+def is_out_of_memory(error):
+    """Whether PyTorch raised this because memory did not suffice; it has no error of its own for that on a CPU."""
     return (
         isinstance(error, torch.cuda.OutOfMemoryError)
         or "not enough memory" in str(error)
         or "allocate memory" in str(error)
+        or "size calculation overflowed" in str(error)
     )

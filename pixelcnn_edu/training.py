@@ -7,23 +7,32 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from pixelcnn_edu.blocks import data_dependent_init, seeded, unwrapped
-from pixelcnn_edu.data import as_integers, to_model
+from pixelcnn_edu.blocks import data_dependent_init, seeded
+from pixelcnn_edu.data import as_integers, check_levels, to_model
 from pixelcnn_edu.interrupts import interrupts_wait, sigterm_is_ctrl_c
+from pixelcnn_edu.models import pixel_model
 from pixelcnn_edu.parallel import process_device, rank, world_size
 from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import RunFolder
 from pixelcnn_edu.sampling import sample
-from pixelcnn_edu.settings import make_plain
+from pixelcnn_edu.settings import make_plain, whole_number
 from pixelcnn_edu.state import TrainingState
 
 __all__ = ["Training", "evaluate", "fit"]
 
 Optimizer = Literal["adam", "muon"]
+LIMITS = {  # the least, and the most where more would overflow the memory or a step's seed
+    "steps": (1, 2**40),
+    "batch_size": (1, 2**20),
+    "record_every": (1,),
+    "validation_images": (1,),
+    "accumulate": (1,),
+    "init_images": (0, 2**20),
+    "warmup_steps": (0,),
+}
 
 
 @dataclass(frozen=True)
@@ -79,10 +88,8 @@ class Training:
 
     def __post_init__(self):
         make_plain(self)
-        at_least_one = ("steps", "batch_size", "record_every", "validation_images", "accumulate")
-        for name, least in {**dict.fromkeys(at_least_one, 1), "init_images": 0, "warmup_steps": 0}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name, limits in LIMITS.items():
+            whole_number(name, getattr(self, name), *limits)
         if abs(self.seed) >= 2**40:  # a step's own seed, a million times as large, must fit into 64 bits
             raise ValueError(f"seed must lie between -2**40 and 2**40, got {self.seed}")
         if self.optimizer not in get_args(Optimizer):
@@ -126,16 +133,17 @@ def fit(
     that is not there, OSError where the folder cannot be written or has no room, FloatingPointError where the loss is no
     longer a number, and MemoryError, with the batch that would fit, where memory does not suffice. Explained in chapter 10.
     """
-    training, model = training or Training(), unwrapped(model)
+    training, model = Training() if training is None else training, pixel_model(model)
     images, labels, validation, validation_labels = _as_tensors(images, labels, validation, validation_labels)
     device = process_device(device or "auto")
-    _check(model, images, labels, validation, validation_labels, training)
+    _check(model, images, labels, validation, validation_labels, training, samples)
     _warn_of_slow_bfloat16(device, training)
-    folder = RunFolder(out, model.config, training, images, tensorboard) if out else None
+    others = {"labels": labels, "validation": validation, "validation_labels": validation_labels}
+    folder = RunFolder(out, model.config, training, images, tensorboard, **others) if out else None
     state = TrainingState(model.to(device).train(), training, device)
 
     if folder and folder.checkpoint:
-        state.load_state_dict(folder.checkpoint)
+        folder.restore(state)
     elif training.init_images:
         first, first_labels = _take(images, labels, _indices(len(images), training.init_images, 0, training.seed), device)
         with seeded(training.seed, device):
@@ -191,6 +199,7 @@ def _stopped(state, folder, bar):
 
 def _draw_samples(folder, model, count, progress):
     """The record's sheet of samples; they may be interrupted, and are made up when the run is called for again."""
+    count = whole_number("samples", count, 0)
     labels = torch.arange(count) % model.config.classes if model.config.classes else None
     with contextlib.suppress(KeyboardInterrupt):
         if count and rank() == 0:
@@ -199,22 +208,28 @@ def _draw_samples(folder, model, count, progress):
 
 def _as_tensors(images, labels, validation, validation_labels):
     """NumPy arrays as tensors that can be indexed, a list of labels too; None stays None."""
-    labels, validation_labels = (np.array(some) if isinstance(some, list) else some for some in (labels, validation_labels))
     parts = {"images": images, "labels": labels, "validation": validation, "validation_labels": validation_labels}
-    return [None if some is None else as_integers(some, what) for what, some in parts.items()]
+    return [None if some is None else as_integers(some, what, lists="labels" in what) for what, some in parts.items()]
 
 
-def _check(model, images, labels, validation, validation_labels, training):
+def _check(model, images, labels, validation, validation_labels, training, samples):
     """Raise ValueError for what training would stumble over later, when steps would be lost."""
-    if not len(images):
+    if not isinstance(training, Training):
+        raise ValueError(f"training must be a Training, got {training!r:.60}; write Training(steps=1000, ...)")
+    whole_number("samples", samples, 0)
+    if not images.numel():
         raise ValueError("there are no images to train on")
-    if validation is not None and not len(validation):
+    if validation is not None and not validation.numel():
         raise ValueError("there are no images to validate on; leave validation out to train without")
+    if validation is None and validation_labels is not None:
+        raise ValueError("validation_labels were given without validation, the images that they belong to")
     for what, some, their_labels in (("images", images, labels), ("validation images", validation, validation_labels)):
         if some is None:
             continue
         try:
-            model.check_images(to_model(some[:1], model.config.levels))  # the others have its shape and type
+            check_levels(some, model.config.levels)
+            first = some[:1] if some.ndim else some  # the others have its shape and type
+            model.check_images(to_model(first, model.config.levels))
             model.check_labels(their_labels, len(some))
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from None

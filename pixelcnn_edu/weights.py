@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from pixelcnn_edu.models import PixelCNNpp, TwoStreams, build
 from pixelcnn_edu.models.config import Config
+from pixelcnn_edu.settings import user_path
 
 __all__ = ["load_model", "load_pclucas14", "load_pretrained"]
 
@@ -44,11 +45,11 @@ def load_model(path):
     `load_pretrained` knows. Raises FileNotFoundError where there is none, and ValueError for a file that is damaged or holds
     something else.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if not path.exists() and f"{path}.safetensors" in _published():
         return load_pretrained(str(path))
     path = path / "weights.safetensors" if path.is_dir() else path
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"there are no weights in {path}; a run writes them when it ends")
     try:
         with safe_open(path, "pt") as file:
@@ -59,10 +60,16 @@ def load_model(path):
         raise ValueError(f"{path} is no file of weights that can be read: {error}") from error
     if "config" not in metadata:
         raise ValueError(f"{path} does not say which model its weights belong to; it was not written by fit")
+    _refuse_what_is_no_number(weights, path)
     try:
-        model = build(Config(**json.loads(metadata["config"])))
+        config = Config(**json.loads(metadata["config"]))
+        with torch.device("meta"):  # shapes alone: what the file does not hold costs no memory
+            build(config).load_state_dict(weights, assign=True)
+        model = build(config)
         model.load_state_dict(weights)
-    except (TypeError, RuntimeError) as error:  # a field or a tensor that this version does not know
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} does not say in JSON which model its weights belong to: {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:  # a field or a tensor that this version does not know
         raise ValueError(f"the weights in {path} are of another version of this package: {error}") from error
     return model.eval()
 
@@ -78,7 +85,16 @@ def load_pclucas14(source, config=None):
     transposed convolutions are normalised over the wrong axis. Files are read without running code that they may hold.
     Raises ValueError for a file that is no such checkpoint and for weights of another configuration, with the difference.
     """
+    where = "the state dict" if isinstance(source, dict) else source
     state = _read(source)
+    _refuse_what_is_no_number(state, where)
+    try:
+        return _from_state(state, config)
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:  # odd shapes make PyTorch raise any of these
+        raise ValueError(f"{where} does not hold the weights of such a model: {error}") from error
+
+
+def _from_state(state, config):
     found = _configuration(state)
     config = config or Config(image_shape=(found["channels"], 32, 32), **{k: found[k] for k in found if k != "channels"})
     _refuse_another(config, found)
@@ -93,24 +109,37 @@ def load_pclucas14(source, config=None):
 
 
 def _read(source):
+    content = source
     if isinstance(source, (str, os.PathLike)):
+        path = user_path(source)
         try:
-            source = torch.load(Path(source).expanduser(), map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except OSError:  # which names the file
+            raise
         except pickle.UnpicklingError:  # whose own words recommend to read it unsafely
             raise ValueError(
                 f"{source} is no checkpoint that can be read safely: it holds more than tensors and plain numbers, and is "
                 "not read, since it could run code"
             ) from None
-        except (RuntimeError, EOFError) as error:
+        except Exception as error:  # a damaged file makes PyTorch raise whatever its parts trip over
             raise ValueError(f"{source} is no checkpoint that can be read; download it anew ({error})") from error
-    if not isinstance(source, dict):
-        raise ValueError(f"expected a state dict of pclucas14/pixel-cnn-pp, got {type(source).__name__}")
-    return {_without_wrappers(name): tensor for name, tensor in source.items()}
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        where = "" if content is source else f" in {source}"
+        raise ValueError(f"expected a state dict of pclucas14/pixel-cnn-pp{where}, got {type(content).__name__}")
+    return {_without_wrappers(name): tensor for name, tensor in content.items()}
 
 
 def _without_wrappers(name):
     """A parameter's name without the prefixes of `torch.compile` and DataParallel."""
     return name.removeprefix("_orig_mod.").removeprefix("module.").removeprefix("_orig_mod.")
+
+
+def _refuse_what_is_no_number(weights, where):
+    """Raise ValueError with the name of what is no tensor of finite floats."""
+    for name, tensor in weights.items():
+        if not (torch.is_tensor(tensor) and tensor.is_floating_point() and torch.isfinite(tensor.float()).all()):
+            kind = f"NaN, infinity or {tensor.dtype}" if torch.is_tensor(tensor) else f"a {type(tensor).__name__}"
+            raise ValueError(f"{name} in {where} must hold finite floats, got {kind}; train or download the weights anew")
 
 
 def _configuration(state):

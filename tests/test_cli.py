@@ -186,7 +186,10 @@ def test_sample_and_complete_draw_pictures(recorded, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["evaluate", "RUN", "--data", "mnist"], "name must be one of cifar10, .* got 'mnist'"),
+        (
+            ["evaluate", "RUN", "--data", "mnist"],
+            "--data must be one of cifar10, .*, or a folder of images; mnist is no folder",
+        ),
         (["evaluate", "nowhere"], "FileNotFoundError: there are no weights in nowhere"),
         (["sample", "RUN", "--count", "0"], "count must be at least 1"),
         (["sample", "RUN", "--label", "7"], r"labels must be 0\.\.2, got 7\.\.7"),

@@ -330,7 +330,9 @@ def test_two_processes_that_download_at_once_do_not_collide(cifar, serve, tmp_pa
 def test_a_root_that_cannot_be_written_is_told(cifar, serve, tmp_path, trouble):
     serve(archive_of(cifar))
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataUnavailable, match="could not be fetched"):
+    with pytest.raises(
+        DataUnavailable, match="could not be fetched" if trouble == "below a file" else "file is a file; set"
+    ):
         load_images("cifar10", "test", tmp_path / "file" / ("" if trouble == "a file" else "root"))
 
 
@@ -348,7 +350,7 @@ def test_the_real_cifar10_is_the_official_one(split, count):
     assert labels.bincount().tolist() == [count // 10] * 10
     assert (images.min(), images.max()) == (0, 255)
     if split == "train":
-        assert runs._which(images) == ship.CIFAR10  # by which a card knows what was trained on
+        assert ship.CIFAR10.items() <= runs._which(images).items()  # by which a card knows what was trained on
 
 
 # --- shapes ------------------------------------------------------------------------------------------------------------

@@ -305,7 +305,7 @@ def test_settings_that_make_no_sample_are_refused(model, arguments, words):
     [
         (random_bytes(2, 3, 8, 9), torch.zeros(8, 8, dtype=torch.bool), r"images must be \(N, 3, 8, 8\)"),
         (random_bytes(2, 3, 8, 8).float(), torch.zeros(8, 8, dtype=torch.bool), "images must be integers"),
-        (random_bytes(2, 3, 8, 8).long() + 1, torch.zeros(8, 8, dtype=torch.bool), "images must be integers 0..255, got"),
+        (random_bytes(2, 3, 8, 8).long() + 1, torch.zeros(8, 8, dtype=torch.bool), "images must be integers in 0..255, got"),
         (random_bytes(2, 3, 8, 8), torch.zeros(8, 8), "known must be bool"),
         (random_bytes(2, 3, 8, 8), torch.zeros(3, 8, 8, dtype=torch.bool), r"known must be bool, \(8, 8\) or \(2, 8, 8\)"),
     ],

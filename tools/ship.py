@@ -49,7 +49,7 @@ def card(name, folder, weights):
     return CARD.format(
         name=name,
         network=NETWORKS[run.config.architecture],
-        data="CIFAR-10" if run.data == CIFAR10 else "other images",
+        data="CIFAR-10" if CIFAR10.items() <= run.data.items() else "other images",
         images_there=run.data["images"],
         bits=last["validation_bits_per_dim"],
         test_images=int(last["validation_images"]),

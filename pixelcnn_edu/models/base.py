@@ -6,10 +6,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from pixelcnn_edu.blocks import unwrapped
 from pixelcnn_edu.data import as_integers, to_model
 from pixelcnn_edu.likelihoods import Categorical, DequantizedLogisticMixture, DiscretizedLogisticMixture, SubPixels
 
-__all__ = ["PixelModel"]
+__all__ = ["PixelModel", "pixel_model"]
 
 SCALES = 3  # resolutions in the network: full, half and a quarter
 LIKELIHOODS = {
@@ -100,7 +101,7 @@ class PixelModel(nn.Module):
             return None
         if labels is None:
             raise ValueError(f"the model is conditioned on {self.config.classes} classes: labels (N,) are needed")
-        labels = torch.as_tensor(labels, device=device)
+        labels = as_integers(labels, "labels", lists=True).to(device)
         if labels.shape != (count,) or labels.is_floating_point() or labels.dtype == torch.bool:
             raise ValueError(f"labels must be {count} integers, one an image; got {labels.dtype} {tuple(labels.shape)}")
         labels = labels.long()  # unsigned types wider than a byte have no minimum
@@ -109,3 +110,11 @@ class PixelModel(nn.Module):
                 f"labels must be 0..{self.config.classes - 1}, got {labels.min().item()}..{labels.max().item()}"
             )
         return labels
+
+
+def pixel_model(model):
+    """The model itself, without what wraps it. Raises ValueError for anything but a model of this package."""
+    model = unwrapped(model)
+    if not isinstance(model, PixelModel):
+        raise ValueError(f"model must be one that build or load_model gives, got a {type(model).__name__}: {model!r:.60}")
+    return model

@@ -5,12 +5,19 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pixelcnn_edu.likelihoods import Categorical, DiscretizedLogisticMixture
-from pixelcnn_edu.settings import make_plain
+from pixelcnn_edu.settings import make_plain, whole_number
 
 __all__ = ["Config"]
 
 Likelihood = Literal["mixture", "softmax", "dequantized"]
 Architecture = Literal["pixelcnn++", "pixelcnn"]
+LIMITS = {  # the least, and what nobody means: a typing error would take hours and all of the memory
+    "levels": (2, 2**16),
+    "filters": (1, 2**16),
+    "blocks": (1, 1000),
+    "mixtures": (1, 2**16),
+    "classes": (0, 10**6),
+}
 ORIGINAL = {
     "likelihood": "softmax",
     "whole_pixels": False,
@@ -60,11 +67,12 @@ class Config:
 
     def __post_init__(self):
         make_plain(self)
-        if min(self.image_shape) < 1:
-            raise ValueError(f"image_shape must be (channels, height, width), all at least 1; got {self.image_shape}")
-        for name, least in {"levels": 2, "filters": 1, "blocks": 1, "mixtures": 1, "classes": 0}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not 1 <= min(self.image_shape) <= max(self.image_shape) <= 2**16:
+            raise ValueError(
+                f"image_shape must be (channels, height, width), all at least 1 and at most 65536; got {self.image_shape}"
+            )
+        for name, limits in LIMITS.items():
+            whole_number(name, getattr(self, name), *limits)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
         for name, choices in {"likelihood": get_args(Likelihood), "architecture": get_args(Architecture)}.items():
