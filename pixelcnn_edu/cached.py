@@ -42,7 +42,7 @@ def one_pixel_at_a_time(model, images, labels=None):
     `causal`.
     """
     with in_mode(model, training=False):
-        x = to_model(images, model.config.levels).to(next(model.parameters()).dtype)  # (N, C, H, W)
+        x = to_model(images, model.config.levels, next(model.parameters()).dtype)  # (N, C, H, W)
         labels, clock = model.check(x, labels), _Clock()
         with _exchanged(_steps(model, x, labels, clock)):
             yield _Pass(model, images, model.padded(x), labels, clock)
@@ -83,7 +83,7 @@ class _Pass:
         return self.model.output(horizontal)
 
     def _values(self, row, columns):
-        return to_model(self.images[:, :, row, columns], self.model.config.levels).to(self.x.dtype)
+        return to_model(self.images[:, :, row, columns], self.model.config.levels, self.x.dtype)
 
 
 def _steps(model, x, labels, clock):

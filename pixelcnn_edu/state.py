@@ -61,7 +61,7 @@ class TrainingState:
                     with torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.mixed_precision):
                         loss = self.loss(images[part], None if labels is None else labels[part])
                     (loss / self.training.accumulate).backward()
-                total += loss.detach() / self.training.accumulate
+                total = total + loss.detach() / self.training.accumulate  # in the loss's precision
         except RuntimeError as error:
             if _has_no_compiler(error):
                 raise ValueError(
