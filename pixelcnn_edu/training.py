@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from pixelcnn_edu.blocks import data_dependent_init, seeded, unwrapped
+from pixelcnn_edu.blocks import data_dependent_init, seeded, unit_lengths, unwrapped
 from pixelcnn_edu.data import as_integers, to_model
 from pixelcnn_edu.interrupts import interrupts_wait, sigterm_is_ctrl_c
 from pixelcnn_edu.parallel import process_device, rank, world_size
@@ -30,7 +30,7 @@ Optimizer = Literal["adam", "muon"]
 class Training:
     """How to train; the defaults are the released code's Adam, learning rate, decay and average.
 
-    There a batch has 128 images, and the initialisation takes 16.
+    There a batch has 128 images, and the initialisation takes 16. `as_released` follows it to the last digit.
 
     Attributes:
         steps: updates in all.
@@ -55,6 +55,10 @@ class Training:
         compile: let `torch.compile` fuse the network, which takes minutes at the first step. It pays in long runs: on a CPU,
             where it needs a C++ compiler, a small model trains a quarter faster (`benchmarks/train_step.py --compile`).
         seed: of the order of the data and of dropout.
+        as_released: differ in nothing from the released code's training: measure transposed convolutions with their margins
+            at the initialisation, start the average from the weights as drawn, with lengths 1, put Adam's epsilon inside the
+            root of a summed loss, and decay the learning rate before each step (the page "Where paper, code and book
+            differ").
 
     Raises ValueError for values that make no training. Explained in chapter 10.
     """
@@ -76,6 +80,7 @@ class Training:
     mixed_precision: bool = False
     compile: bool = False
     seed: int = 0
+    as_released: bool = False
 
     def __post_init__(self):
         make_plain(self)
@@ -87,6 +92,8 @@ class Training:
             raise ValueError(f"seed must lie between -2**40 and 2**40, got {self.seed}")
         if self.optimizer not in get_args(Optimizer):
             raise ValueError(f"optimizer must be one of {', '.join(map(repr, get_args(Optimizer)))}; got {self.optimizer!r}")
+        if self.as_released and self.optimizer != "adam":
+            raise ValueError(f"as_released trains by Adam; leave optimizer at 'adam', got {self.optimizer!r}")
         for name in ("learning_rate", "muon_learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
@@ -132,6 +139,8 @@ def fit(
     _check(model, images, labels, validation, validation_labels, training)
     _warn_of_slow_bfloat16(device, training)
     folder = RunFolder(out, model.config, training, images, tensorboard) if out else None
+    if training.as_released and training.init_images:
+        unit_lengths(model)
     state = TrainingState(model.to(device).train(), training, device)
 
     if folder and folder.checkpoint:
@@ -139,7 +148,8 @@ def fit(
     elif training.init_images:
         first, first_labels = _take(images, labels, _indices(len(images), training.init_images, 0, training.seed), device)
         with seeded(training.seed, device):
-            data_dependent_init(model, to_model(first, model.config.levels), first_labels)
+            x = to_model(first, model.config.levels, next(model.parameters()).dtype)
+            data_dependent_init(model, x, first_labels, training.as_released)
 
     total, seen = training.steps * training.batch_size, state.step * training.batch_size
     bar = tqdm(total=total, initial=seen, unit="image", disable=not progress or rank() > 0)
