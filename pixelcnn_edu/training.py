@@ -30,7 +30,7 @@ Optimizer = Literal["adam", "muon"]
 class Training:
     """How to train; the defaults are the released code's Adam, learning rate, decay and average.
 
-    There a batch has 128 images, and the initialisation takes 16. `as_released` follows it to the last digit.
+    There a batch has 128 images, and the initialisation takes 16. `as_released` follows it in four details more.
 
     Attributes:
         steps: updates in all.
@@ -55,10 +55,10 @@ class Training:
         compile: let `torch.compile` fuse the network, which takes minutes at the first step. It pays in long runs: on a CPU,
             where it needs a C++ compiler, a small model trains a quarter faster (`benchmarks/train_step.py --compile`).
         seed: of the order of the data and of dropout.
-        as_released: differ in nothing from the released code's training: measure transposed convolutions with their margins
-            at the initialisation, start the average from the weights as drawn, with lengths 1, put Adam's epsilon inside the
-            root of a summed loss, and decay the learning rate before each step (the page "Where paper, code and book
-            differ").
+        as_released: train as the released code does where ours differs: the initialisation measures transposed
+            convolutions before their crop, the average starts from the weights as drawn, with lengths 1, Adam's
+            epsilon stands inside the root and the loss is a sum, and the learning rate decays before each step.
+            Sizes and reasons are on the page "Where paper, code and book differ".
 
     Raises ValueError for values that make no training. Explained in chapter 10.
     """
