@@ -20,10 +20,10 @@ from pixelcnn_edu.models import PixelCNNpp, TwoStreams, build
 __all__ = ["load_model", "load_openai", "load_pclucas14", "load_pretrained"]
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-CHECKPOINT_ENDINGS = (".index", ".meta")  # of the files that TensorFlow writes beside a checkpoint's numbers
-AVERAGE = "/ExponentialMovingAverage"  # after a variable's name, the released code's running average of it
-LENGTH, DIRECTION = (f"parametrizations.weight.original{i}" for i in range(2))  # g and V of weight normalisation
-UNNAMED = r"Variable(_\d+)?"  # what TensorFlow calls the released Adam's moments, to which nobody gave names
+LENGTH, DIRECTION = (f"parametrizations.weight.original{i}" for i in range(2))  # weight norm's g, V
+CHECKPOINT_ENDINGS = (".index", ".meta")  # of files that TensorFlow writes beside the numbers
+AVERAGE = "/ExponentialMovingAverage"  # follows a variable's name: its running average
+UNNAMED = r"Variable(_\d+)?"  # TensorFlow's name for what got none: the released Adam's moments
 
 
 def load_pretrained(name):
@@ -138,8 +138,9 @@ def _read_npz(path):
     try:
         with np.load(path) as file:
             return dict(file)
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{path} holds no arrays that can be read safely ({error})") from None
+    except (ValueError, TypeError, zipfile.BadZipFile, EOFError):
+        # NumPy's own words recommend to read it unsafely.
+        raise ValueError(f"{path} is no npz file, or holds more than arrays of numbers") from None
 
 
 def _is_checkpoint(path):
@@ -149,7 +150,8 @@ def _is_checkpoint(path):
 def _read_checkpoint(path):
     if not _is_checkpoint(path):
         raise FileNotFoundError(
-            f"there is no checkpoint {path}; name what stands before {' and '.join(CHECKPOINT_ENDINGS)} in its files' names"
+            f"there is no checkpoint {path}; name what stands before {' and '.join(CHECKPOINT_ENDINGS)} "
+            "in the names of its files"
         )
     try:
         import tensorflow  # not needed otherwise, and slow to import
@@ -201,7 +203,8 @@ def _in_our_layout(model, variables):
             value = value.movedim((-1, -2), (0, 1))
         shape = targets[ours].shape
         if value.squeeze().shape != targets[ours].squeeze().shape:
-            raise ValueError(f"{theirs}, {variables[theirs].shape} there, does not fit {ours}, {tuple(shape)} here")
+            there = variables[theirs].shape
+            raise ValueError(f"{theirs}, {there} there, does not fit {ours}, {tuple(shape)} here")
         state[ours] = value.reshape(shape)
     if left:
         raise ValueError(f"these variables hold more than the released model: {', '.join(list(left)[:3])} ...")

@@ -13,22 +13,21 @@ import numpy as np
 import pytest
 import torch
 
-from pixelcnn_edu import Config, Training, build, fit, load_model, sample, to_model
+from pixelcnn_edu import Config, Training, build, evaluate, fit, load_images, load_model, sample, to_model
 from pixelcnn_edu.blocks import data_dependent_init, unit_lengths
 from pixelcnn_edu.cli import main
 from pixelcnn_edu.likelihoods import DiscretizedLogisticMixture
-from pixelcnn_edu.optimizers import learning_rate_factor
+from pixelcnn_edu.optimizers import learning_rate_factor, make_optimizers
 from pixelcnn_edu.state import TrainingState
 from pixelcnn_edu.weights import _in_our_layout, load_openai
 
 FILES = {
     path.stem.removeprefix("openai_"): np.load(path) for path in (Path(__file__).parent / "golden").glob("openai_*.npz")
 }
-SETTINGS = {"dropout": 0.0}
 CONFIGS = {
-    "a": Config(image_shape=(3, 16, 16), blocks=1, filters=6, mixtures=3, **SETTINGS),
-    "b": Config(image_shape=(3, 8, 8), blocks=2, filters=4, mixtures=2, **SETTINGS),
-    "c": Config(image_shape=(3, 8, 8), blocks=1, filters=6, mixtures=3, classes=10, **SETTINGS),
+    "a": Config(image_shape=(3, 16, 16), blocks=1, filters=6, mixtures=3, dropout=0.0),
+    "b": Config(image_shape=(3, 8, 8), blocks=2, filters=4, mixtures=2, dropout=0.0),
+    "c": Config(image_shape=(3, 8, 8), blocks=1, filters=6, mixtures=3, classes=10, dropout=0.0),
 }
 each = pytest.mark.parametrize("name", CONFIGS)
 trained = pytest.mark.parametrize("name", ["b", "c"])
@@ -162,19 +161,13 @@ def test_epsilon_inside_the_root_matters_for_small_gradients_alone():
     model.config = Config.tiny(image_shape=(1, 1, 1))
     gradient, nats = torch.tensor([[1.0], [1e-6]], dtype=torch.float64), 4 * np.log(2)  # of 4 images with 1 sub-pixel
     before = model.weight.detach().clone()
-    (adam,) = pixelcnn_optimizers(model, Training(batch_size=4, as_released=True))
+    adam = make_optimizers(model, Training(batch_size=4, as_released=True))["adam"]
     model.weight.grad = gradient
     adam.step()
     expected = 1e-3 * nats * gradient / torch.sqrt((nats * gradient) ** 2 + 1e-8)
     torch.testing.assert_close(before - model.weight, expected, rtol=1e-9, atol=0)
     assert (before - model.weight)[0] > 0.99e-3
     assert (before - model.weight)[1] < 0.1e-3
-
-
-def pixelcnn_optimizers(model, training):
-    from pixelcnn_edu.optimizers import make_optimizers
-
-    return make_optimizers(model, training).values()
 
 
 def test_the_learning_rate_decays_before_the_first_step():
@@ -409,10 +402,14 @@ def test_a_file_that_is_no_npz_or_would_run_code_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_openai(path)
     path.write_text("text")
-    with pytest.raises(ValueError, match=r"weights\.npz holds no arrays that can be read safely"):
+    with pytest.raises(ValueError, match=r"weights\.npz is no npz file, or holds more"):
+        load_openai(path)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(ValueError, match=r"weights\.npz is no npz file"):
         load_openai(path)
     np.savez(path, trap=np.array([print], dtype=object))
-    with pytest.raises(ValueError, match=r"weights\.npz holds no arrays that can be read safely"):
+    with pytest.raises(ValueError, match=r"weights\.npz is no npz file, or holds more"):
         load_openai(path)
 
 
@@ -423,8 +420,6 @@ def test_the_commands_take_the_released_variables(tmp_path, capsys):
     np.savez(tmp_path / "released.npz", **{key: value.astype(np.float32) for key, value in checkpoint_of("b").items()})
     model, source = load_openai(tmp_path / "released.npz"), str(tmp_path / "released.npz")
     assert main(["evaluate", source, "--data", "shapes", "--images", "2", "--device", "cpu"]) == 0
-    from pixelcnn_edu import evaluate, load_images
-
     bits = evaluate(model, load_images("shapes", "test")[0][:2])
     assert capsys.readouterr().out.startswith(f"{bits:.4f} +- ")
     out = tmp_path / "samples.png"
