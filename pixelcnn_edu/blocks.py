@@ -18,6 +18,7 @@ __all__ = [
     "in_mode",
     "no_tf32",
     "seeded",
+    "unit_lengths",
     "unwrapped",
     "weight_normed",
 ]
@@ -112,16 +113,29 @@ def no_tf32():
                 torch.backends.cudnn.allow_tf32 = _tf32_before
 
 
+@torch.no_grad()
+def unit_lengths(model):
+    """Set every weight-normed layer's lengths g to 1, which the released code starts from."""
+    for layer in model.modules():
+        if hasattr(layer, "init_scale"):
+            layer.parametrizations.weight.original0.fill_(1)
+
+
 @contextlib.contextmanager
-def _rescaling(model):
+def _rescaling(model, as_released):
     """While this is open, each weight-normed layer sets its length and bias from the first batch it sees."""
 
     @torch.no_grad()
     def rescale(conv, inputs, output):
-        mean = output.mean(dim=(0, 2, 3))  # (C,)
-        variance = output.var(dim=(0, 2, 3), unbiased=False)  # (C,)
-        # A channel that is the same everywhere has no size to set; scaling it would blow up rounding errors.
-        scale = torch.where(variance > 1e-10, conv.init_scale / torch.sqrt(variance + 1e-10), 1.0)  # (C,)
+        measured = output
+        if as_released and isinstance(conv, nn.ConvTranspose2d):  # before it is cropped, where zeros surround it
+            measured = F.conv_transpose2d(*inputs, conv.weight, conv.bias, conv.stride, output_padding=1)
+        mean = measured.mean(dim=(0, 2, 3))  # (C,)
+        variance = measured.var(dim=(0, 2, 3), unbiased=False)  # (C,)
+        scale = conv.init_scale / torch.sqrt(variance + 1e-10)  # (C,)
+        if not as_released:
+            # A channel that is the same everywhere has no size to set; scaling it would blow up rounding errors.
+            scale = torch.where(variance > 1e-10, scale, 1.0)  # (C,)
         length = conv.parametrizations.weight.original0  # (C, 1, 1, 1), or (1, C, 1, 1) in a transposed convolution
         length.mul_(scale.view(length.shape))
         conv.bias.sub_(mean).mul_(scale)
@@ -138,17 +152,18 @@ def _rescaling(model):
 
 
 @torch.no_grad()
-def data_dependent_init(model, x, labels=None):
+def data_dependent_init(model, x, labels=None, as_released=False):
     """Set every weight-normed layer so that on this batch its outputs have mean 0 and a chosen standard deviation.
 
     One pass through the network on x (N, C, H, W) in [-1, 1], with dropout as in training; 1 is the standard deviation of
     every layer but the second convolution of a gated block, which gets 0.1 so that blocks start near the identity. Run it
-    once, before training, never on resuming. Raises ValueError where the batch holds a NaN or an infinity.
+    once, before training, never on resuming. `as_released` measures transposed convolutions where the released code does,
+    with their margins of zeros. Raises ValueError where the batch holds a NaN or an infinity.
     Source: Salimans and Kingma 2016, section 3. Derived in chapter 9.
     """
     if not torch.isfinite(x).all():
         raise ValueError("the batch for data-dependent initialisation holds NaN or infinite values")
-    with in_mode(model, training=True), _rescaling(model):
+    with in_mode(model, training=True), _rescaling(model, as_released):
         model(x, labels)
 
 

@@ -42,7 +42,7 @@ def one_pixel_at_a_time(model, images, labels=None):
     `causal`.
     """
     with in_mode(model, training=False):
-        x = to_model(images, model.config.levels).to(next(model.parameters()).dtype)  # (N, C, H, W)
+        x = to_model(images, model.config.levels, next(model.parameters()).dtype)  # (N, C, H, W)
         labels, clock = model.check(x, labels), _Clock()
         steps = {model.stem: _StemStep(model, images, x, clock), **_steps(model, x, labels, clock)}
 
@@ -193,7 +193,7 @@ class _StemStep:
         return vertical, horizontal[:, :, -1:, column - left : column - left + 1]  # the latter (N, F, 1, 1)
 
     def _read(self, row, columns):
-        self.seen[:, :-1, row, columns] = to_model(self.images[:, :, row, columns], self.levels).to(self.seen.dtype)
+        self.seen[:, :-1, row, columns] = to_model(self.images[:, :, row, columns], self.levels, self.seen.dtype)
 
 
 class _RowStep:

@@ -100,7 +100,8 @@ class Evaluate:
     """Measure a recorded run's weights: bits/dim, with its standard error over images.
 
     Attributes:
-        run: the run's folder, a file of weights, or cifar10-small, the weights that come with the package.
+        run: the run's folder, a file of weights, cifar10-small, the weights that come with the package,
+            or the released code's: the prefix of a TensorFlow checkpoint, or an npz of its variables.
         data: what to measure on: a data set's name, or a folder as in train.
         split: which part of it.
         images: how many images, all where none is named.
@@ -130,7 +131,8 @@ class Sample:
     """Draw images from a recorded run's weights, into one picture.
 
     Attributes:
-        run: the run's folder, a file of weights, or cifar10-small, the weights that come with the package.
+        run: the run's folder, a file of weights, cifar10-small, the weights that come with the package,
+            or the released code's: the prefix of a TensorFlow checkpoint, or an npz of its variables.
         out: the picture.
         count: how many images.
         label: the class of all of them, where the model has classes; without it the classes take turns.
@@ -165,7 +167,8 @@ class Complete:
     """Keep the upper rows of test images and draw the rest with a recorded run's weights, into one picture.
 
     Attributes:
-        run: the run's folder, a file of weights, or cifar10-small, the weights that come with the package.
+        run: the run's folder, a file of weights, cifar10-small, the weights that come with the package,
+            or the released code's: the prefix of a TensorFlow checkpoint, or an npz of its variables.
         out: the picture: a row of images as they are, and the completions below.
         data: whose test images: a data set's name, or a folder as in train.
         count: how many images.

@@ -78,16 +78,17 @@ def as_integers(images, what="images", lists=False):
     return images.long() if images.dtype in (torch.uint16, torch.uint32, torch.uint64) else images
 
 
-def to_model(images, levels=256):
-    """Integers 0..levels-1 to floats in [-1, 1], float32 and any shape: 0 becomes -1, levels - 1 becomes 1.
+def to_model(images, levels=256, dtype=torch.float32):
+    """Integers 0..levels-1 to floats in [-1, 1], any shape: 0 becomes -1, levels - 1 becomes 1.
 
-    images: a tensor or a NumPy array.
+    images: a tensor or a NumPy array. dtype: the model's; in half precision what comes out is rounded, not the arithmetic.
 
     Raises ValueError for anything but these: a float image may be in [0, 1], [-1, 1] or [0, 255], and only you know.
     """
     images = as_integers(images)
     check_levels(images, levels)
-    return images.float() * (2 / (levels - 1)) - 1
+    exact = images.to(torch.promote_types(dtype, torch.float32))
+    return (exact * (2 / (levels - 1)) - 1).to(dtype)
 
 
 def check_levels(images, levels):

@@ -245,8 +245,10 @@ class RunFolder:
             scratch.unlink(missing_ok=True)
 
     def _refuse_another_run(self, saved):
-        # Fields of the model may be newer than the checkpoint; of training, they would change how the run goes on.
-        saved = {**saved, "model": {**asdict(Config()), **saved["model"]}}
+        # Fields of the model may be newer than the checkpoint; of training, they would change how the run goes on, but for
+        # this one, whose default is what there was before it.
+        newer = {"model": {**asdict(Config()), **saved["model"]}, "training": {"as_released": False, **saved["training"]}}
+        saved = {**saved, **newer}
         saved["data"] = {**self.settings["data"], **saved.get("data", {})}  # what it does not say is taken on trust
         if saved["training"].keys() != self.settings["training"].keys():
             raise ValueError(f"{self.path} holds a checkpoint {OF_ANOTHER_VERSION}")

@@ -145,7 +145,7 @@ def _whole_passes(model, images, labels):
 
     @no_tf32()
     def parameters_at(row, column):
-        x = to_model(images, model.config.levels).to(next(model.parameters()).dtype)
+        x = to_model(images, model.config.levels, next(model.parameters()).dtype)
         return model(x, labels)[:, :, row : row + 1, column : column + 1]
 
     with in_mode(model, training=False):

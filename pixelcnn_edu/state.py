@@ -22,6 +22,8 @@ class TrainingState:
     def __init__(self, model, training, device):
         self.model, self.training, self.device = model, training, device
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay))
+        if training.as_released:
+            self.average.n_averaged += 1  # the weights as they are count; else the first step's are the start
         self.optimizers = make_optimizers(model, training)
         self.peak_rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.loss = _Loss(model)
@@ -61,7 +63,7 @@ class TrainingState:
                     with torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.mixed_precision):
                         loss = self.loss(images[part], None if labels is None else labels[part])
                     (loss / self.training.accumulate).backward()
-                total += loss.detach() / self.training.accumulate
+                total = total + loss.detach() / self.training.accumulate  # in the loss's precision
         except RuntimeError as error:
             if _has_no_compiler(error):
                 raise ValueError(

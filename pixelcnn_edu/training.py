@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import torch
 from tqdm.auto import tqdm
 
-from pixelcnn_edu.blocks import data_dependent_init, seeded
+from pixelcnn_edu.blocks import data_dependent_init, seeded, unit_lengths
 from pixelcnn_edu.data import as_integers, check_levels, to_model
 from pixelcnn_edu.interrupts import interrupts_wait, sigterm_is_ctrl_c
 from pixelcnn_edu.models import pixel_model
@@ -39,7 +39,7 @@ LIMITS = {  # the least, and the most where more would overflow the memory or a 
 class Training:
     """How to train; the defaults are the released code's Adam, learning rate, decay and average.
 
-    There a batch has 128 images, and the initialisation takes 16.
+    There a batch has 128 images, and the initialisation takes 16. `as_released` follows it in four details more.
 
     Attributes:
         steps: updates in all.
@@ -64,6 +64,10 @@ class Training:
         compile: let `torch.compile` fuse the network, which takes minutes at the first step. It pays in long runs: on a CPU,
             where it needs a C++ compiler, a small model trains a quarter faster (`benchmarks/train_step.py --compile`).
         seed: of the order of the data and of dropout.
+        as_released: train as the released code does where ours differs: the initialisation measures transposed
+            convolutions before their crop, the average starts from the weights as drawn, with lengths 1, Adam's
+            epsilon stands inside the root and the loss is a sum, and the learning rate decays before each step.
+            Sizes and reasons are on the page "Where paper, code and book differ".
 
     Raises ValueError for values that make no training. Explained in chapter 10.
     """
@@ -85,6 +89,7 @@ class Training:
     mixed_precision: bool = False
     compile: bool = False
     seed: int = 0
+    as_released: bool = False
 
     def __post_init__(self):
         make_plain(self)
@@ -94,6 +99,8 @@ class Training:
             raise ValueError(f"seed must lie between -2**40 and 2**40, got {self.seed}")
         if self.optimizer not in get_args(Optimizer):
             raise ValueError(f"optimizer must be one of {', '.join(map(repr, get_args(Optimizer)))}; got {self.optimizer!r}")
+        if self.as_released and self.optimizer != "adam":
+            raise ValueError(f"as_released trains by Adam; leave optimizer at 'adam', got {self.optimizer!r}")
         for name in ("learning_rate", "muon_learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
@@ -140,6 +147,8 @@ def fit(
     _warn_of_slow_bfloat16(device, training)
     others = {"labels": labels, "validation": validation, "validation_labels": validation_labels}
     folder = RunFolder(out, model.config, training, images, tensorboard, **others) if out else None
+    if training.as_released and training.init_images:
+        unit_lengths(model)
     state = TrainingState(model.to(device).train(), training, device)
 
     if folder and folder.checkpoint:
@@ -147,7 +156,8 @@ def fit(
     elif training.init_images:
         first, first_labels = _take(images, labels, _indices(len(images), training.init_images, 0, training.seed), device)
         with seeded(training.seed, device):
-            data_dependent_init(model, to_model(first, model.config.levels), first_labels)
+            x = to_model(first, model.config.levels, next(model.parameters()).dtype)
+            data_dependent_init(model, x, first_labels, training.as_released)
 
     total, seen = training.steps * training.batch_size, state.step * training.batch_size
     bar = tqdm(total=total, initial=seen, unit="image", disable=not progress or rank() > 0)

@@ -1,21 +1,30 @@
-"""Weights in files: this book's own, and those of the public implementation pclucas14/pixel-cnn-pp."""
+"""Weights in files: this book's own, the released code's (openai/pixel-cnn), and those of pclucas14/pixel-cnn-pp."""
 
+import collections
 import hashlib
 import json
 import os
 import pickle
+import re
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from pixelcnn_edu.models import PixelCNNpp, TwoStreams, build
 from pixelcnn_edu.models.config import Config
 from pixelcnn_edu.settings import user_path
 
-__all__ = ["load_model", "load_pclucas14", "load_pretrained"]
+__all__ = ["load_model", "load_openai", "load_pclucas14", "load_pretrained"]
 
 PRETRAINED = Path(__file__).parent / "pretrained"
+LENGTH, DIRECTION = (f"parametrizations.weight.original{i}" for i in range(2))  # weight norm's g, V
+CHECKPOINT_ENDINGS = (".index", ".meta")  # of files that TensorFlow writes beside the numbers
+AVERAGE = "/ExponentialMovingAverage"  # follows a variable's name: its running average
+UNNAMED = r"Variable(_\d+)?"  # TensorFlow's name for what got none: the released Adam's moments
 
 
 def load_pretrained(name):
@@ -41,11 +50,13 @@ def _published():
 def load_model(path):
     """The model of a recorded run, with its averaged weights, in evaluation mode.
 
-    path: the run's folder, a file of weights that `fit` wrote, whose configuration is inside, or a name that
-    `load_pretrained` knows. Raises FileNotFoundError where there is none, and ValueError for a file that is damaged or holds
-    something else.
+    path: the run's folder, a file of weights that `fit` wrote, whose configuration is inside, a name that `load_pretrained`
+    knows, or a file that `load_openai` reads. Raises FileNotFoundError where there is none, ValueError for a file that is
+    damaged or holds something else, and ImportError where TensorFlow is needed and missing.
     """
     path = user_path(path)
+    if path.suffix == ".npz" or _is_checkpoint(path):
+        return load_openai(path)
     if not path.exists() and f"{path}.safetensors" in _published():
         return load_pretrained(str(path))
     path = path / "weights.safetensors" if path.is_dir() else path
@@ -74,6 +85,165 @@ def load_model(path):
     return model.eval()
 
 
+def load_openai(source, config=None, averaged=True):
+    """Build the `PixelCNNpp` that variables of the released code, openai/pixel-cnn, describe.
+
+    Args:
+        source: the prefix of a TensorFlow checkpoint, such as "save/params_cifar.ckpt", which takes
+            `pixelcnn-edu[tensorflow]` to read; an `.npz` file of its variables; or a dict from
+            their names, such as "model/conv2d_0/V", to arrays.
+        config: what you expect; without it the configuration is read off the shapes, for images of
+            32x32.
+        averaged: whether to take the running averages of the weights where there are some, as the
+            released code does for its test scores and samples, or the weights of the last step.
+
+    Returns:
+        The model in evaluation mode, in the variables' own precision: the released code's
+        checkpoints give float32, float64 arrays a float64 model. Directions V and lengths g are
+        the released code's, so that gradients can be compared too.
+
+    Raises:
+        ValueError: for a file that cannot be read, for weights of another configuration, and for a
+            variable that is missing, left over or of another shape, with its name.
+        FileNotFoundError: where there is no such file.
+        ImportError: for a checkpoint where TensorFlow is missing, with the command to install it.
+
+    Source: model.py, nn.py and train.py of openai/pixel-cnn.
+    """
+    variables = _released_variables(source, averaged)
+    found = _released_configuration(variables)
+    config = config or _config(found)
+    _refuse_another(config, found)
+    model = PixelCNNpp(config).to(torch.from_numpy(variables["model/conv2d_0/b"]).dtype)
+    model.load_state_dict(_in_our_layout(model, variables))
+    return model.eval()
+
+
+def _released_variables(source, averaged):
+    """The model's variables, or their averages, as arrays of one precision, float32 or better."""
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source).expanduser()
+        source = _read_npz(path) if path.suffix == ".npz" else _read_checkpoint(path)
+    if not isinstance(source, dict):
+        raise ValueError(f"expected a dict from names of variables to arrays, got {type(source).__name__}")
+    every = {name.removesuffix(":0"): np.asarray(value) for name, value in source.items()}
+    every = {name: value for name, value in every.items() if not re.fullmatch(UNNAMED, name)}
+    averages = {name.removesuffix(AVERAGE): value for name, value in every.items() if name.endswith(AVERAGE)}
+    weights = {name: value for name, value in every.items() if not name.endswith(AVERAGE)}
+    if averages and averaged:
+        if lost := sorted(weights.keys() - averages.keys()):
+            raise ValueError(f"there is no average of {lost[0]}; averaged=False takes the weights themselves")
+        weights = averages
+    for name, value in weights.items():
+        if value.dtype.kind != "f":
+            raise ValueError(f"{name} must hold floats, got {value.dtype}")
+    precision = np.result_type(np.float32, *[value.dtype for value in weights.values()])
+    return {name: value.astype(precision) for name, value in weights.items()}
+
+
+def _read_npz(path):
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except (ValueError, TypeError, zipfile.BadZipFile, EOFError):
+        # NumPy's own words recommend to read it unsafely.
+        raise ValueError(f"{path} is no npz file, or holds more than arrays of numbers") from None
+
+
+def _is_checkpoint(path):
+    return any(Path(f"{path}{ending}").exists() for ending in CHECKPOINT_ENDINGS)
+
+
+def _read_checkpoint(path):
+    if not _is_checkpoint(path):
+        raise FileNotFoundError(
+            f"there is no checkpoint {path}; name what stands before {' and '.join(CHECKPOINT_ENDINGS)} "
+            "in the names of its files"
+        )
+    try:
+        import tensorflow  # not needed otherwise, and slow to import
+    except ImportError as error:
+        raise ImportError("tensorflow is not installed: pip install 'pixelcnn-edu[tensorflow]'") from error
+    try:
+        reader = tensorflow.train.load_checkpoint(str(path))
+        names = reader.get_variable_to_shape_map()
+        return {name: reader.get_tensor(name) for name in names if not re.fullmatch(UNNAMED, name)}
+    except (tensorflow.errors.OpError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{path} is no checkpoint that TensorFlow can read: {error}") from error
+
+
+def _released_configuration(variables):
+    """What the shapes of the variables say."""
+    try:
+        inputs, filters = variables["model/conv2d_0/V"].shape[-2:]
+        outputs = len(variables[f"model/dense_{_count('dense', variables) - 1}/b"])
+    except KeyError as error:
+        raise ValueError(f"these are no variables of openai/pixel-cnn: {error} is missing") from error
+    if outputs % 10:
+        raise ValueError(
+            f"the last layer has {outputs} outputs, not 10 per component of a mixture: a model trained by "
+            "--energy_distance has no likelihood"
+        )
+    blocks = max(1, round((_count("conv2d", variables) - 15) / 24))  # each has 24 convolutions, and 15 are in none
+    classes = len(variables.get("model/conditional_weights_0/hw", ()))
+    return {"channels": inputs - 1, "filters": filters, "blocks": blocks, "mixtures": outputs // 10, "classes": classes}
+
+
+def _count(kind, variables):
+    """How many layers of a kind there are, by the highest number, lest a missing one be overlooked."""
+    numbers = [re.fullmatch(rf"model/{kind}_(\d+)/\w+", name) for name in variables]
+    return max((int(number[1]) + 1 for number in numbers if number), default=0)
+
+
+def _in_our_layout(model, variables):
+    """A state dict of ours from arrays in the released code's names and axes: weights, gradients, ...
+
+    Raises ValueError with the name of one that is missing, left over, or of another shape.
+    """
+    left, targets, state = dict(variables), model.state_dict(), {}
+    for ours, theirs in _released_names(model).items():
+        if theirs not in left:
+            raise ValueError(f"these variables are incomplete: {theirs} is missing")
+        value = torch.from_numpy(left.pop(theirs))
+        if theirs.endswith("/V") and value.ndim > 1:
+            # (..., in, out) -> (out, in, ...); in a transposed convolution both pairs the other way
+            value = value.movedim((-1, -2), (0, 1))
+        shape = targets[ours].shape
+        if value.squeeze().shape != targets[ours].squeeze().shape:
+            there = variables[theirs].shape
+            raise ValueError(f"{theirs}, {there} there, does not fit {ours}, {tuple(shape)} here")
+        state[ours] = value.reshape(shape)
+    if left:
+        raise ValueError(f"these variables hold more than the released model: {', '.join(list(left)[:3])} ...")
+    for place, layer in enumerate(model.down):
+        if isinstance(layer, TwoStreams):
+            name = f"down.{place}.horizontal.shortcut.{DIRECTION}"
+            state[name] = state[name][:, _input_order(model.config)]
+    for name in [name for name in state if name.startswith("head.")]:
+        state[name] = state[name][_output_order(model.config)]
+    return state
+
+
+def _released_names(model):
+    """The released code's name for each of our parameters: a dict.
+
+    It counts each kind of layer apart, in the order in which the network is built, here as there.
+    """
+    names, numbers = {}, collections.Counter()
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Embedding):
+            kind, parts = "conditional_weights", {"weight": "hw"}
+        elif isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            kind = "deconv2d" if isinstance(layer, nn.ConvTranspose2d) else "conv2d"
+            kind = "dense" if layer.kernel_size == (1, 1) else kind
+            parts = {LENGTH: "g", DIRECTION: "V", "bias": "b"}
+        else:
+            continue
+        names |= {f"{name}.{ours}": f"model/{kind}_{numbers[kind]}/{theirs}" for ours, theirs in parts.items()}
+        numbers[kind] += 1
+    return names
+
+
 def load_pclucas14(source, config=None):
     """Build the `PixelCNNpp` that weights of pclucas14/pixel-cnn-pp describe: the same parameters, in this book's order.
 
@@ -96,7 +266,7 @@ def load_pclucas14(source, config=None):
 
 def _from_state(state, config):
     found = _configuration(state)
-    config = config or Config(image_shape=(found["channels"], 32, 32), **{k: found[k] for k in found if k != "channels"})
+    config = config or _config(found)
     _refuse_another(config, found)
     model = PixelCNNpp(config).to(state["u_init.conv.bias"].dtype)
     with torch.no_grad():
@@ -150,11 +320,17 @@ def _configuration(state):
     except KeyError as error:
         raise ValueError(f"these are no weights of pclucas14/pixel-cnn-pp: {error} is missing") from error
     blocks = sum(name.startswith("up_layers.0.u_stream.") and name.endswith("conv_out.conv.bias") for name in state)
-    return {"channels": inputs - 1, "filters": filters, "blocks": blocks, "mixtures": outputs // (10 if inputs > 2 else 3)}
+    mixtures = outputs // (10 if inputs > 2 else 3)
+    return {"channels": inputs - 1, "filters": filters, "blocks": blocks, "mixtures": mixtures, "classes": 0}
+
+
+def _config(found):
+    """The configuration of what the shapes say, for images of 32x32."""
+    return Config(image_shape=(found["channels"], 32, 32), **{k: found[k] for k in found if k != "channels"})
 
 
 def _refuse_another(config, found):
-    fixed = {"levels": 256, "classes": 0, "likelihood": "mixture", "whole_pixels": True, "downsampling": True}
+    fixed = {"levels": 256, "likelihood": "mixture", "whole_pixels": True, "downsampling": True}
     fixed |= {"shortcuts": True, "architecture": "pixelcnn++"}
     asked = {"channels": config.image_shape[0], **config.to_dict()}
     differences = [
@@ -202,17 +378,30 @@ def _copy(conv, state, name):
 
 def _reorder(model):
     """Put inputs and outputs that are concatenated in another order there into ours."""
-    filters, channels, mixtures = model.config.filters, model.config.image_shape[0], model.config.mixtures
-    # A short-cut of two features u, s is activated as [u, s, -u, -s] there, as [u, -u, s, -s] here.
-    order = torch.arange(4 * filters).view(2, 2, filters).transpose(0, 1).flatten()  # (4F,)
     for layer in model.down:
         if isinstance(layer, TwoStreams):
-            layer.horizontal.shortcut.weight = layer.horizontal.shortcut.weight[:, order]
-    # After the logits, there, comes for each channel all of its means, then its log scales, then a coefficient.
+            layer.horizontal.shortcut.weight = layer.horizontal.shortcut.weight[:, _input_order(model.config)]
+    order = _output_order(model.config)
+    model.head.weight, bias = model.head.weight[order], model.head.bias[order].clone()
+    model.head.bias.copy_(bias)
+
+
+def _input_order(config):
+    """Where [u, -u, s, -s], our inputs of a short-cut of features u and s, lie in their [u, s, -u, -s].
+
+    Integers (4F,).
+    """
+    return torch.arange(4 * config.filters).view(2, 2, config.filters).transpose(0, 1).flatten()
+
+
+def _output_order(config):
+    """Where our outputs lie in theirs: logits, then for each channel means, log scales, coefficients.
+
+    Integers (P,).
+    """
+    channels, mixtures = config.image_shape[0], config.mixtures
     kinds = 3 if channels > 1 else 2
     each = mixtures + torch.arange(channels * kinds * mixtures).view(channels, kinds, mixtures)
     means, log_scales = (each[:, kind].T.flatten() for kind in (0, 1))  # (K * C,): component first, then channel
     coefficients = each[:, 2].T.flatten() if channels > 1 else means[:0]
-    order = torch.cat([torch.arange(mixtures), means, log_scales, coefficients])
-    model.head.weight, bias = model.head.weight[order], model.head.bias[order].clone()
-    model.head.bias.copy_(bias)
+    return torch.cat([torch.arange(mixtures), means, log_scales, coefficients])

@@ -61,7 +61,7 @@ def largest_difference(model, count=2):
     images = random_bytes(count, *config.image_shape, levels=config.levels)
     labels = torch.arange(count) % config.classes if config.classes else None
     with torch.no_grad():
-        whole = model(to_model(images, config.levels).to(next(model.parameters()).dtype), labels)  # (N, P, H, W)
+        whole = model(to_model(images, config.levels, next(model.parameters()).dtype), labels)  # (N, P, H, W)
     live = random_bytes(count, *config.image_shape, levels=config.levels, seed=1)
     colors = [slice(None)] if config.whole_pixels else [slice(c, c + 1) for c in range(channels)]
     differences = []

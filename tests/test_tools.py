@@ -8,8 +8,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from oracles import random_bytes
 
-from tools import check_build, set_repository
+from pixelcnn_edu import Config, Training
+from pixelcnn_edu.runs import read_run
+from tools import check_build, initialisation, set_repository
 
 ROOT = Path(__file__).resolve().parent.parent
 DUAL = """
@@ -115,3 +118,20 @@ def test_a_build_without_a_page_is_refused(tmp_path, capsys):
     (html / "two.html").touch()
     check_build.main(tmp_path)
     assert "All 3 pages are there" in capsys.readouterr().out
+
+
+def test_the_initialisations_are_compared_from_the_same_start(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(initialisation, "ROOT", tmp_path)
+    monkeypatch.setattr(initialisation, "SEEDS", 2)
+    monkeypatch.setattr(initialisation, "load_images", lambda *_: (random_bytes(45010, 3, 4, 4), None))
+    monkeypatch.setattr(initialisation.Config, "small", lambda: Config.tiny(image_shape=(3, 4, 4), filters=3))
+    plain = initialisation.training
+    quick = {"compile": False, "mixed_precision": False, "batch_size": 2, "record_every": 1}
+    monkeypatch.setattr(initialisation, "training", lambda *a: Training(**vars(plain(*a)) | quick))
+    initialisation.main(tmp_path / "runs", 2)
+    folder = tmp_path / "book" / "runs" / "initialisation"
+    first = [read_run(folder / f"{name}-seed-0").metrics for name in ("default", "released")]
+    assert [run["step"].tolist() for run in first] == [[1, 2]] * 2
+    assert first[0]["train_bits_per_dim"][0] != first[1]["train_bits_per_dim"][0]
+    assert abs(first[0]["train_bits_per_dim"][0] - first[1]["train_bits_per_dim"][0]) < 0.5  # the same weights drawn
+    assert "standard deviation" in capsys.readouterr().out

@@ -42,7 +42,7 @@ def draw_images():
     images = pe.sample(model, COUNT, seed=SEED, temperature=TEMPERATURE, progress=False)
     large = images[LARGE : LARGE + 1]
     with torch.no_grad():
-        distribution = model.distribution(pe.to_model(large).double()).tempered(TEMPERATURE)
+        distribution = model.distribution(pe.to_model(large, dtype=torch.float64)).tempered(TEMPERATURE)
     return images, level_probabilities(distribution, large)
 
 

@@ -56,7 +56,7 @@ class PixelModel(nn.Module):
         With a dequantized likelihood, a draw of a lower bound. Raises ValueError for images or labels of another kind.
         """
         images = as_integers(images)
-        x = to_model(images, self.config.levels).to(next(self.parameters()).dtype)
+        x = to_model(images, self.config.levels, next(self.parameters()).dtype)
         log_prob = self.distribution(x, labels).log_prob(images, per_channel=per_channel)
         return log_prob if per_channel else log_prob.sum(dim=(1, 2))  # (N, H, W) -> (N,)
 

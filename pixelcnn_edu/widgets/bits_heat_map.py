@@ -109,7 +109,7 @@ def costs(model=None, image=None, label=None):
     model = fitted(model, *image.shape[1:])
     images, labels = image.cpu().unsqueeze(0), None if label is None else torch.tensor([label])
     bits = bits_per_pixel(model, images, labels)[0]  # (3, H, W)
-    distribution = model.distribution(to_model(images, model.config.levels).double(), labels)
+    distribution = model.distribution(to_model(images, model.config.levels, torch.float64), labels)
     return Costs(predictions(images[0], model.config.levels, level_probabilities(distribution, images), bits), bits)
 
 

@@ -108,7 +108,7 @@ def record(model, seed=SEED, temperature=TEMPERATURE, label=None):
     image, levels = steps[-1].images, model.config.levels
     pixels = [_asked(step.distribution, step.images[:, :, step.row, step.column, None, None]) for step in steps]
     then = [torch.cat(part, dim=-1).unflatten(-1, (height, width)).squeeze(-3) for part in zip(*pixels)]
-    distribution = model.distribution(to_model(image, levels).double(), labels).tempered(temperature)
+    distribution = model.distribution(to_model(image, levels, torch.float64), labels).tempered(temperature)
     now = _asked(distribution, image)
     same = torch.allclose(then[0], now[0], rtol=0, atol=SAME)
     drawn = predictions(image[0], levels, *then)
