@@ -20,7 +20,7 @@ def make_plain(settings):
 
 
 def whole_number(name, value, least=-(2**63), most=2**63 - 1):
-    """`value` as a plain int. Raises ValueError, with its name, for anything but a whole number from `least` to `most`."""
+    """Turn `value` into a plain int. Raises ValueError, with its name, for anything but one from `least` to `most`."""
     value = plain(name, value, int)
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
@@ -38,7 +38,7 @@ def user_path(path):
 
 
 def plain(name, value, kind):
-    """Return `value` as a plain number, bool or tuple of the kind. Raises ValueError, with its name, for another kind."""
+    """Turn `value` into a plain number, bool or tuple of the kind. Raises ValueError, with its name, for another kind of value."""
     if typing.get_origin(kind) is tuple:
         kinds = typing.get_args(kind)
         values = value.tolist() if hasattr(value, "tolist") else value
