@@ -112,9 +112,8 @@ def test_what_the_pages_at_the_back_refer_to_exists():
         text = page.read_text()
         for group in re.findall(r"\bSections? ([\d., and]+)", text, re.IGNORECASE):
             assert set(re.findall(r"\d+\.\d+", group)) <= written, f"{page.name}: {group}"
-        cells = [
-            row.split("|")[-2] for row in text.splitlines() if row.startswith("|") and "Section" in text.split("\n|---")[0]
-        ]
+        tables = re.findall(r"^(\|.+)\n\|---.*\n((?:\|.*\n)+)", text, re.MULTILINE)
+        cells = [row.split("|")[-2] for header, rows in tables if "Section" in header for row in rows.splitlines()]
         assert set(re.findall(r"\d+\.\d+", " ".join(cells))) <= written, page.name
         numbers = [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)]
         assert numbers == list(range(1, len(numbers) + 1)), page.name

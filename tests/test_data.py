@@ -460,7 +460,12 @@ def test_shapes_entropy_is_that_of_each_rounded_logistic_and_of_the_choices():
     assert shapes_entropy(8, 30, seed=1) == pytest.approx(noise_bits + choice_bits, abs=1e-4)
 
 
-@pytest.mark.parametrize(("count", "size"), [(0, 32), (-1, 32), (4, 7), (4, 0)])
-def test_no_images_or_too_small_ones_are_refused(count, size):
-    with pytest.raises(ValueError, match=f"got {count} and {size}"):
+@pytest.mark.parametrize(("count", "size", "words"), [
+    (0, 32, "count must be at least 1, got 0"),
+    (-1, 32, "count must be at least 1, got -1"),
+    (4, 7, "size must be at least 8, got 7"),
+    (4, 0, "size must be at least 8, got 0"),
+])  # fmt: skip
+def test_no_images_or_too_small_ones_are_refused(count, size, words):
+    with pytest.raises(ValueError, match=words):
         shapes(count, size)

@@ -123,8 +123,8 @@ def test_a_build_without_a_page_is_refused(tmp_path, capsys):
 def test_the_initialisations_are_compared_from_the_same_start(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(initialisation, "ROOT", tmp_path)
     monkeypatch.setattr(initialisation, "SEEDS", 2)
-    monkeypatch.setattr(initialisation, "load_images", lambda *_: (random_bytes(45010, 3, 4, 4), None))
-    monkeypatch.setattr(initialisation.Config, "small", lambda: Config.tiny(image_shape=(3, 4, 4), filters=3))
+    monkeypatch.setattr(initialisation, "load_images", lambda *_: (random_bytes(45010, 3, 8, 8), None))
+    monkeypatch.setattr(initialisation.Config, "small", lambda: Config.tiny(image_shape=(3, 8, 8), filters=3))
     plain = initialisation.training
     quick = {"compile": False, "mixed_precision": False, "batch_size": 2, "record_every": 1}
     monkeypatch.setattr(initialisation, "training", lambda *a: Training(**vars(plain(*a)) | quick))

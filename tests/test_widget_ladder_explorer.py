@@ -46,7 +46,7 @@ def write_run(folder, seed=0, records=12, finished=True, test=True, **overrides)
     train = (3.8 + random.uniform(0, 0.3) + 6000 / images).round(4)
     values = (3.8 + random.uniform(0, 0.3) + 18000 / images).round(4) if test else [""] * records
     tested = [(500 if n < records - 1 or not finished else 10000) if test else "" for n in range(records)]
-    rows = zip(images // 16, seconds, images, train, values, tested)
+    rows = zip(images // 16, seconds, images, train, values, tested, [""] * records)  # no live weights
     lines = [",".join(COLUMNS), *(",".join(map(str, row)) for row in rows)]
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     config = Config.tiny(image_shape=(3, 8, 8), filters=3, **overrides)
@@ -186,7 +186,7 @@ def test_a_ladder_without_full_and_a_run_without_test_images(tmp_path):
 
 def test_a_run_of_a_moment_can_be_shown_alone(tmp_path):
     table = write_run(tmp_path / "full", records=1) / "metrics.csv"
-    table.write_text(",".join(COLUMNS) + "\n1,0.2,16,8.5,8.6,500\n")
+    table.write_text(",".join(COLUMNS) + "\n1,0.2,16,8.5,8.6,500,\n")
     live = LadderExplorer(tmp_path)
     live.axis.value = "seconds"
     assert "At 1 seconds" in live.view.value
