@@ -38,7 +38,7 @@ def user_path(path):
 
 
 def plain(name, value, kind):
-    """Turn `value` into a plain number, bool or tuple of the kind. Raises ValueError with its name for another kind."""
+    """Turn `value` into a plain number, bool or tuple of the kind. Raises ValueError, with its name, for another."""
     if typing.get_origin(kind) is tuple:
         kinds = typing.get_args(kind)
         values = value.tolist() if hasattr(value, "tolist") else value
