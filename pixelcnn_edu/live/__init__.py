@@ -4,55 +4,7 @@
 figure takes all of it into its own HTML by `engine`; weights come from a script of their own, once a page.
 """
 
-import base64
-import json
-import math
-from pathlib import Path
+from pixelcnn_edu.live.picture import LivePicture
+from pixelcnn_edu.live.weights import engine, page_weights, weights_script
 
-import torch
-from torch import nn
-
-from pixelcnn_edu.blocks import folded
-from pixelcnn_edu.models import PixelCNNpp
-
-__all__ = ["engine", "page_weights", "weights_script"]
-
-HERE = Path(__file__).parent
-NEEDED = {"likelihood": "mixture", "whole_pixels": True, "downsampling": True, "shortcuts": True, "classes": 0}
-
-
-def engine():
-    """The engine as text, to stand at the beginning of a figure's script: its functions, and `WASM`, compiled."""
-    return "".join((HERE / file).read_text(encoding="utf-8") for file in ("engine_wasm.js", "engine.js"))
-
-
-def page_weights(model):
-    """A model's weights as the engine reads them, rounded to float16: a dict fit for JSON.
-
-    Convolutions stand in the model's order, each its weight, weight norm folded in, as (rows, columns, inputs, outputs),
-    then its bias. "tensors" has the shape of each, and its offset in numbers. Raises ValueError for a model other than a
-    PixelCNNpp with all of the paper's changes, a mixture and no classes, and for weights beyond float16.
-    """
-    others = {name: getattr(model.config, name) for name, value in NEEDED.items() if getattr(model.config, name) != value}
-    if not isinstance(model, PixelCNNpp) or others:
-        raise ValueError(f"the page runs a PixelCNNpp with {NEEDED}, got a {type(model).__name__} with {others}")
-    tensors, parts, offset = {}, [], 0
-    for name, layer in folded(model).named_modules():
-        if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            continue
-        # (out, in, rows, columns), or (in, out, rows, columns) in a transposed convolution
-        axes = (2, 3, 0, 1) if isinstance(layer, nn.ConvTranspose2d) else (2, 3, 1, 0)
-        for kind, values in (("weight", layer.weight.permute(axes)), ("bias", layer.bias)):
-            half = values.detach().cpu().half()
-            if not torch.isfinite(half).all():
-                raise ValueError(f"{name}.{kind} holds a number that float16 does not; the largest is 65504")
-            tensors[f"{name}.{kind}"] = {"shape": list(values.shape), "offset": offset}
-            parts.append(half.contiguous().numpy().astype("<f2").tobytes())
-            offset += math.prod(values.shape)
-    packed = base64.b64encode(b"".join(parts)).decode()
-    return {"config": model.config.to_dict(), "tensors": tensors, "float16": packed}
-
-
-def weights_script(model, name):
-    """The script that puts a model's weights into a page under a name, as text: the same bytes for the same weights."""
-    return f'(globalThis.pixelcnnEduWeights ??= {{}})["{name}"] = {json.dumps(page_weights(model))};\n'
+__all__ = ["LivePicture", "engine", "page_weights", "weights_script"]

@@ -8,8 +8,8 @@
 //   pixel(r, c)  the horizontal stream at one position, when the pixels before it are known too.
 //                It returns the parameters of that pixel's distribution.
 //
-// To draw an image, sample each pixel from these parameters and go on; to score an image, look its
-// pixels up instead. Both are the same `walk`, so scoring an image and drawing one cost the same.
+// To sample an image, sample each pixel from these parameters and go on; to score an image, take the
+// pixels that are there. Both are the same `walk`, so a sample costs what one pass costs.
 //
 // Features lie as (rows, columns, channels): the channels of neighbouring columns are neighbours in
 // memory, and one row of a convolution's kernel is one product of a vector with a matrix.
@@ -411,8 +411,8 @@ class DiscretizedLogisticMixture {
     return Math.max(params[this.logScales + k * this.channels + channel], MINIMUM_LOG_SCALE);
   }
 
-  // Draw a pixel. `uniform()` gives the next number between 0 and 1: one for each component, then
-  // one for each channel, as in `sample` of the package, which draws the same pixel from the same
+  // Sample a pixel. `uniform()` gives the next number between 0 and 1: one for each component, then
+  // one for each channel, as in `sample` of the package, which gives the same pixel for the same
   // numbers. The temperature divides the logits and multiplies the scales.
   sample(params, uniform, temperature = 1) {
     let chosen = 0, highest = -Infinity;
@@ -505,7 +505,7 @@ function bits(network, image) {
   return all;
 }
 
-// Keep the pixels that come before `first` in raster order, and draw the others into the image;
+// Keep the pixels that come before `first` in raster order, and sample the others into the image;
 // with `first` 0, a whole new image. Stops after each row.
 function* complete(network, image, first, uniform, temperature = 1) {
   const likelihood = new DiscretizedLogisticMixture(network.config);
