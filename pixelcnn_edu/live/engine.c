@@ -1,6 +1,6 @@
-// The network of engine.js in C, for WebAssembly with SIMD: the same walk, four numbers at a time, in
-// float32. Read engine.js first; the names are the same. There is no C library: what is needed of one,
-// memory and an exponential, stands here. tools/live_wasm.py compiles this file.
+// The network of engine.js in C, for WebAssembly with SIMD: the same walk, four numbers at a time,
+// in float32. Read engine.js first; the names are the same. There is no C library: what is needed
+// of one, memory and an exponential, stands here. tools/live_wasm.py compiles this file.
 
 #include <wasm_simd128.h>
 
@@ -24,7 +24,7 @@ static NOINLINE void *allocate(unsigned long bytes) {
   return start;
 }
 
-// Features (rows, columns, channels) with a border of zeros: one row above, one column at each side.
+// Features (rows, columns, channels) with a border of zeros: a row above, a column at each side.
 typedef struct { int rows, columns, channels; float *values; } Plane;
 typedef struct { Plane x, elu; } Stream;      // features, and their concatenated ELU
 typedef struct { Stream vertical, horizontal; int stride; } Streams;
@@ -110,9 +110,10 @@ static NOINLINE void add_convolution(float *out, const Convolution *conv, const 
                 conv->weight + i * inputs * conv->outputs, inputs, conv->outputs);
 }
 
-// exp(x) for -87 <= x <= 88, to about 1e-7 of its size. With n the nearest integer to x / log 2 and
-// r = x - n log 2, exp(x) = 2^n exp(r): the Taylor series of exp(r) converges fast, for |r| < 0.35, and
-// 2^n is n written into a float's exponent. log 2 comes in two parts, so that n log 2 is not rounded.
+// exp(x) for -87 <= x <= 88, to about 1e-7 of its size. With n the nearest integer to x / log 2
+// and r = x - n log 2, exp(x) = 2^n exp(r): the Taylor series of exp(r) converges fast, because
+// |r| < 0.35, and 2^n is n written into a float's exponent. log 2 comes in two parts, so that
+// n log 2 is not rounded.
 static NOINLINE Four exponential(Four x) {
   const float series[] = {1.f / 5040, 1.f / 720, 1.f / 120, 1.f / 24, 1.f / 6, 1.f / 2, 1, 1};
   x = wasm_f32x4_min(wasm_f32x4_max(x, wasm_f32x4_splat(-87)), wasm_f32x4_splat(88));
@@ -145,7 +146,7 @@ static NOINLINE void set_stream(Stream *s, int r, int c, const float *features) 
 
 // ---- Layers
 
-// One stream's part of a layer: a gated block has all of it, a change of resolution `conv_in` alone.
+// One stream's part of a layer: a gated block has all of it, a change of resolution only `conv_in`.
 typedef struct {
   Convolution conv_in, shortcut, conv_out;
   Stream *input, *output;
@@ -236,7 +237,9 @@ static void add_layer(Kind kind, Streams *stored, int filters) {
   Streams *before = &streams[layer_count], *after = &streams[++layer_count];
   Part *v = &layer->vertical, *h = &layer->horizontal;
   layer->kind = kind;
-  layer->stride = kind == HALVE ? before->stride * 2 : kind == DOUBLE ? before->stride / 2 : before->stride;
+  layer->stride = before->stride;
+  if (kind == HALVE) layer->stride *= 2;
+  if (kind == DOUBLE) layer->stride /= 2;
   make_streams(after, layer->stride, filters);
   if (kind == BLOCK) { // the horizontal stream also reads the vertical one's output
     h->shortcuts[h->shortcut_count++] = &after->vertical;
@@ -276,7 +279,7 @@ EXPORT(build) int build(int channels, int height, int width, int filters, int bl
     for (int i = 0; i < blocks; i++) add_layer(BLOCK, 0, filters);
     if (scale < SCALES - 1) add_layer(HALVE, 0, filters);
   }
-  Streams *stored = &streams[layer_count]; // the way down starts with it, and takes back those before
+  Streams *stored = &streams[layer_count]; // where the way down starts; it takes back those before
   for (int scale = SCALES - 1; scale >= 0; scale--) {
     for (int i = 0; i < blocks + (scale < SCALES - 1); i++) add_layer(BLOCK, --stored, filters);
     if (scale > 0) add_layer(DOUBLE, 0, filters);
@@ -309,7 +312,7 @@ EXPORT(row) void row(int r) {
 }
 
 EXPORT(pixel) void pixel(int r, int c) {
-  clear(features, first_above.outputs); // from above, shifted down, and from the left, shifted right
+  clear(features, first_above.outputs); // above, shifted down, and to the left, shifted right
   if (r > 0) add_convolution(features, &first_above, &image, r - 1, c);
   if (c > 0) add_convolution(features, &first_left, &image, r, c);
   set_stream(&streams[0].horizontal, r, c, features);

@@ -8,8 +8,8 @@
 //   pixel(r, c)  the horizontal stream at one position, when the pixels before it are known too.
 //                It returns the parameters of that pixel's distribution.
 //
-// To sample an image, sample each pixel from these parameters and go on; to score an image, take the
-// pixels that are there. Both are the same `walk`, so a sample costs what one pass costs.
+// To sample an image, sample each pixel from these parameters and go on; to score an image, take
+// the pixels that are there. Both are the same `walk`, so a sample costs what one pass costs.
 //
 // Features lie as (rows, columns, channels): the channels of neighbouring columns are neighbours in
 // memory, and one row of a convolution's kernel is one product of a vector with a matrix.
@@ -259,8 +259,8 @@ function plan(blocks) {
 }
 
 class PixelCNNpp {
-  // weights: what `decodeWeights` made; images of any size, by default of the size in the weights.
-  constructor(weights, height = weights.config.image_shape[1], width = weights.config.image_shape[2]) {
+  // weights: what `decodeWeights` made; images of any size, for the weights do not depend on it.
+  constructor(weights, height, width) {
     const { config } = weights, [channels] = config.image_shape, F = config.filters;
     Object.assign(this, { config, height, width, name: "JavaScript" });
     const coarsest = 2 ** (SCALES - 1); // zeros fill up to a multiple of it, below and at the right
@@ -345,17 +345,16 @@ class PixelCNNpp {
 // The same network in WebAssembly (engine.c): the same two functions, about ten times as fast.
 class WasmPixelCNNpp {
   // Rejects where the browser has no WebAssembly, no SIMD, or a policy that forbids them.
-  static async create(wasm, weights, height = weights.config.image_shape[1],
-    width = weights.config.image_shape[2]) {
-    const { config, values } = weights, [channels] = config.image_shape;
-    if (config.filters % 4) throw new Error(`filters must be a multiple of 4, got ${config.filters}`);
+  static async create(wasm, weights, height, width) {
+    const { config, values } = weights, [channels] = config.image_shape, F = config.filters;
+    if (F % 4) throw new Error(`filters must be a multiple of 4, got ${F}`);
     const { instance } = await WebAssembly.instantiate(wasm);
     const network = new WasmPixelCNNpp(), { exports } = instance;
     Object.assign(network, { config, height, width, name: "WebAssembly", exports });
     const place = exports.room_for_weights(values.length);
     new Float32Array(exports.memory.buffer, place, values.length).set(values);
     const outputs = weights.convolution("to_params").bias.length;
-    const used = exports.build(channels, height, width, config.filters, config.blocks, outputs);
+    const used = exports.build(channels, height, width, F, config.blocks, outputs);
     if (used !== values.length) throw new Error(`expected ${used} weights, got ${values.length}`);
     network.params = new Float32Array(exports.memory.buffer, exports.parameters(), outputs);
     return network;
@@ -461,8 +460,8 @@ function logBin(centred, logScale, level, levels) {
   return -softplus(-a) - softplus(b) + Math.log(-Math.expm1(-2 * halfBin * inverseScale));
 }
 
-// ---- The walk, and what one does on the way. Images are (height, width, channels), one level after
-// the other, as a canvas has them but without its fourth channel.
+// ---- The walk, and what one does on the way. Images are (height, width, channels), one level
+// after the other, as a canvas has them but without its fourth channel.
 
 const pixelOf = (image, { config, width }, r, c) => {
   const channels = config.image_shape[0], start = (r * width + c) * channels;
@@ -555,13 +554,16 @@ function decodeWeights({ config, tensors, float16 }) {
     return values.subarray(offset, offset + shape.reduce((product, size) => product * size));
   };
   const convolution = (name) => ({ // weight (rows, columns, inputs, outputs), bias (outputs)
-    weight: tensor(`${name}.weight`), shape: tensors[`${name}.weight`].shape, bias: tensor(`${name}.bias`),
+    weight: tensor(`${name}.weight`),
+    shape: tensors[`${name}.weight`].shape,
+    bias: tensor(`${name}.bias`),
   });
   return { config, values, convolution };
 }
 
-// The weights of that name: those in the page, or else from a script at `address`. It is loaded once
-// a page, however many figures ask. A script and no `fetch`: that also works where the page is a file.
+// The weights of that name: those in the page, or else from a script at `address`. It is loaded
+// once per page, however many figures ask. A script, not `fetch`, which a page from a file may not
+// use.
 function weightsOf(name, address) {
   const there = (globalThis.pixelcnnEduWeights ??= {});
   const loading = (globalThis.pixelcnnEduLoading ??= {});
@@ -578,8 +580,10 @@ function weightsOf(name, address) {
     }));
 }
 
-// A network that runs here: WebAssembly where there is one with SIMD, else JavaScript.
-async function networkFor(weights, height, width) {
+// A network that runs here, WebAssembly where there is one with SIMD, else JavaScript; for images
+// of the size that the weights were trained on, or of another one.
+async function networkFor(weights, height = weights.config.image_shape[1],
+  width = weights.config.image_shape[2]) {
   try {
     return await WasmPixelCNNpp.create(bytesOf(WASM), weights, height, width);
   } catch {

@@ -11,7 +11,7 @@ class LivePicture {
     Object.assign(this, { root, data, row: 16, column: 16, tool: "look", shown: "bits", turn: 0 });
     this.image = new Uint8Array(PIXELS * CHANNELS);
     this.result = null; // { bits, params } of the picture, params where a network computed them
-    this.before = null; // { image, params } before the last change, and how many pixels that changed
+    this.before = null; // { image, params } before the last change
     this.network = null;
     this.part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.control = (name) => root.querySelector(`[data-control="${name}"]`);
@@ -57,9 +57,11 @@ class LivePicture {
     try {
       const bitmap = await createImageBitmap(file);
       const side = Math.min(bitmap.width, bitmap.height); // the square in the middle
-      this.replace(this.levels(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side));
+      const left = (bitmap.width - side) / 2, top = (bitmap.height - side) / 2;
+      this.replace(this.levels(bitmap, left, top, side));
     } catch {
-      this.part("words").textContent = `${file.name} is no picture that this browser reads; try a PNG or a JPEG.`;
+      this.part("words").textContent =
+        `${file.name} is no picture that this browser reads; try a PNG or a JPEG.`;
     }
   }
 
@@ -122,13 +124,14 @@ class LivePicture {
       this.score();
     } catch (error) {
       this.disable("load", false);
-      state.textContent = `The network is not there: ${error.message}. In a notebook, run the cell again.`;
+      state.textContent =
+        `The network is not there: ${error.message}. In a notebook, run the cell again.`;
     }
     this.show();
   }
 
-  // Take a walk in portions of so many milliseconds, so that the page stays alive; in a pause it may
-  // show what there is. False where a later walk has begun: there is one network, and what it
+  // Take a walk in portions of so many milliseconds, so that the page stays alive; in a pause it
+  // may show what there is. False where a later walk has begun: there is one network, and what it
   // remembers is of one picture.
   async portions(rows, milliseconds, onPause, pause = 0) {
     const mine = ++this.turn;
@@ -147,7 +150,10 @@ class LivePicture {
     if (!this.network) return;
     const { network, image } = this, likelihood = new DiscretizedLogisticMixture(network.config);
     const count = network.params.length;
-    const result = { bits: new Float64Array(image.length), params: new Float64Array(PIXELS * count) };
+    const result = {
+      bits: new Float64Array(image.length),
+      params: new Float64Array(PIXELS * count),
+    };
     const rows = walk(network, (r, c, params) => {
       const place = r * SIZE + c, pixel = pixelOf(image, network, r, c);
       result.params.set(params, place * count);
@@ -165,10 +171,12 @@ class LivePicture {
     this.mark(null);
     this.image = this.image.slice();
     this.result = null;
-    const first = value("rows") * SIZE;
-    const rows = complete(this.network, this.image, first, uniforms(value("seed")), value("temperature"));
+    const first = value("rows") * SIZE, uniform = uniforms(value("seed"));
+    const rows = complete(this.network, this.image, first, uniform, value("temperature"));
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    if (await this.portions(rows, still ? PATIENCE : 0, () => still || this.show(), still ? 0 : FRAME)) this.changed();
+    const done = still ? await this.portions(rows, PATIENCE, () => {})
+      : await this.portions(rows, 0, () => this.show(), FRAME); // row by row
+    if (done) this.changed();
   }
 
   disable(name, disabled) { // not the attribute, with which a button would lose the focus
@@ -182,12 +190,12 @@ class LivePicture {
   moves() {
     const now = this.result?.params, then = this.before?.params;
     if (!now || !then) return null;
-    const count = now.length / PIXELS;
-    return Float64Array.from({ length: PIXELS }, (_, place) => {
-      let most = 0;
-      for (let i = place * count; i < (place + 1) * count; i++) most = Math.max(most, Math.abs(now[i] - then[i]));
-      return most;
-    });
+    const count = now.length / PIXELS, all = new Float64Array(PIXELS);
+    for (let i = 0; i < now.length; i++) {
+      const place = Math.floor(i / count);
+      all[place] = Math.max(all[place], Math.abs(now[i] - then[i]));
+    }
+    return all;
   }
 
   shade(part) {
@@ -199,50 +207,63 @@ class LivePicture {
   draw(name, colors) {
     const context = this.part(name).querySelector("canvas").getContext("2d");
     const pixels = context.createImageData(SIZE, SIZE);
-    for (let place = 0; place < PIXELS; place++) pixels.data.set([...colors(place), 255], 4 * place);
+    for (let place = 0; place < PIXELS; place++)
+      pixels.data.set([...colors(place), 255], 4 * place);
     context.putImageData(pixels, 0, 0);
   }
 
   show() {
     const { result, image } = this, moves = this.moves(), unknown = [200, 204, 208];
-    const cost = (place) => result.bits.subarray(3 * place, 3 * place + 3).reduce((sum, bits) => sum + bits);
+    const maps = {
+      bits: (place) => (result ? this.shade(this.cost(place) / MOST) : unknown),
+      // Four powers of ten; what has not moved at all is grey.
+      moved: (place) => (moves?.[place] ? this.shade(1 + Math.log10(moves[place]) / 4) : unknown),
+    };
+    const ends = { bits: ["0", `${MOST} bits and more`], moved: ["moved by 0.0001", "1 and more"] };
     this.draw("picture", (place) => image.subarray(3 * place, 3 * place + 3));
-    if (this.shown === "bits") this.draw("map", (place) => (result ? this.shade(cost(place) / MOST) : unknown));
-    // Four powers of ten; what has not moved at all is grey.
-    else this.draw("map", (place) => (moves?.[place] ? this.shade(1 + Math.log10(moves[place]) / 4) : unknown));
-    const [low, high] = this.shown === "bits" ? ["0", `${MOST} bits and more`] : ["moved by 0.0001", "1 and more"];
-    this.part("low").textContent = low;
-    this.part("high").textContent = high;
+    this.draw("map", maps[this.shown]);
+    [this.part("low").textContent, this.part("high").textContent] = ends[this.shown];
     const places = { row: this.row, column: this.column, kept: this.control("rows").value };
-    for (const [name, value] of Object.entries(places)) this.root.style.setProperty(`--${name}`, value);
+    for (const [name, value] of Object.entries(places))
+      this.root.style.setProperty(`--${name}`, value);
     this.disable("complete", !this.network);
     this.disable("undo", !this.before);
-    this.part("words").textContent = this.words(cost, moves);
+    this.part("words").textContent = this.words(moves);
   }
 
-  words(cost, moves) {
+  cost(place) {
+    const [red, green, blue] = this.result.bits.subarray(3 * place, 3 * place + 3);
+    return red + green + blue;
+  }
+
+  words(moves) {
     const { row, column, result, image } = this, place = row * SIZE + column;
     const [r, g, b] = image.subarray(3 * place, 3 * place + 3);
     const here = `Row ${row}, column ${column}: r ${r}, g ${g}, b ${b}.`;
-    if (!result) return this.network ? `${here} Computing ...` : `${here} Load the network to see what this picture costs.`;
-    const [red, green, blue] = Array.from(result.bits.subarray(3 * place, 3 * place + 3), (bits) => bits.toFixed(2));
+    if (!result && this.network) return `${here} Computing ...`;
+    if (!result) return `${here} Load the network to see what this picture costs.`;
+    const [red, green, blue] = result.bits.subarray(3 * place, 3 * place + 3);
     const total = result.bits.reduce((sum, bits) => sum + bits);
     const sentences = [
-      `${here} It costs ${red} bits for r, ${green} for g given r, ${blue} for b given both: ${cost(place).toFixed(2)}.`,
-      `The picture costs ${Math.round(total).toLocaleString("en")} bits, ${(total / image.length).toFixed(2)} bits/dim.`,
+      `${here} It costs ${red.toFixed(2)} bits for r, ${green.toFixed(2)} for g given r,`,
+      `${blue.toFixed(2)} for b given both: ${this.cost(place).toFixed(2)}.`,
+      `The picture costs ${Math.round(total).toLocaleString("en")} bits,`,
+      `${(total / image.length).toFixed(2)} bits/dim.`,
     ];
-    if (this.shown === "moved") sentences.push(moves ? this.movement(moves)
-      : `${this.network ? "Change" : "Load the network, then change"} the picture to see which predictions move.`);
+    if (this.shown === "moved") sentences.push(this.movement(moves));
     return sentences.join(" ");
   }
 
   movement(moves) {
+    if (!this.network) return "Load the network, then change the picture.";
+    if (!moves) return "Change the picture to see which predictions move.";
     const then = this.before.image;
     const changed = this.image.findIndex((level, i) => level !== then[i]);
     if (changed < 0) return "The last change left the picture as it was.";
     const first = Math.floor(changed / CHANNELS), moved = moves.filter((move) => move > 0).length;
     const early = moves.subarray(0, first + 1).filter((move) => move > 0).length;
-    return `The first pixel that changed is in row ${Math.floor(first / SIZE)}, column ${first % SIZE}. `
+    const row = Math.floor(first / SIZE), column = first % SIZE;
+    return `The first pixel that changed is in row ${row}, column ${column}. `
       + `${moved} predictions moved: ${early} at it or before it, ${moved - early} after it. `
       + `The colour is the largest move of a parameter; grey did not move.`;
   }
@@ -252,14 +273,18 @@ class LivePicture {
   listen() {
     const { root } = this;
     // A key pressed in the figure is meant for it, not for the notebook around it.
-    root.addEventListener("keydown", (event) => { if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); });
+    root.addEventListener("keydown", (event) => {
+      if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
+    });
     for (const name of ["picture", "map"]) this.listenTo(this.part(name), name === "picture");
+    const filled = (level) =>
+      Uint8Array.from({ length: PIXELS * CHANNELS }, (_, i) => level(i % CHANNELS));
     const act = {
       load: () => this.network || this.load(),
       undo: () => this.undo(),
       complete: () => this.network && this.complete(),
-      noise: () => this.replace(Uint8Array.from({ length: PIXELS * CHANNELS }, () => 256 * Math.random())),
-      flat: () => this.replace(Uint8Array.from({ length: PIXELS * CHANNELS }, (_, i) => this.color()[i % 3])),
+      noise: () => this.replace(filled(() => 256 * Math.random())),
+      flat: () => this.replace(filled((channel) => this.color()[channel])),
     };
     for (const [name, action] of Object.entries(act))
       this.button(name).addEventListener("click", ({ currentTarget }) =>
@@ -281,7 +306,10 @@ class LivePicture {
         this.show();
       });
     }
-    this.control("file").addEventListener("change", ({ target }) => target.files[0] && this.upload(target.files[0]));
+    this.control("file").addEventListener("change", ({ target }) => {
+      if (target.files[0]) this.upload(target.files[0]);
+      target.value = ""; // the same file may be chosen again
+    });
   }
 
   listenTo(picture, paintable) {
@@ -295,20 +323,23 @@ class LivePicture {
       if (paint) this.paint(row, column);
       else this.show();
     };
+    const paints = () => paintable && this.tool === "paint";
     let pressed = false;
     picture.addEventListener("pointerdown", (event) => {
       pressed = true;
       picture.setPointerCapture(event.pointerId);
-      if (paintable && this.tool === "paint") this.remember(); // a stroke is one change
-      visit(under(event), paintable && this.tool === "paint");
+      if (paints()) this.remember(); // a stroke is one change
+      visit(under(event), paints());
     });
     picture.addEventListener("pointermove", (event) => {
       const [row, column] = under(event);
-      if (pressed && (row !== this.row || column !== this.column)) visit([row, column], paintable && this.tool === "paint");
+      if (pressed && (row !== this.row || column !== this.column)) visit([row, column], paints());
     });
-    for (const end of ["pointerup", "pointercancel"]) picture.addEventListener(end, () => { pressed = false; });
+    for (const end of ["pointerup", "pointercancel"])
+      picture.addEventListener(end, () => { pressed = false; });
+    const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
     picture.addEventListener("keydown", (event) => {
-      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+      const step = steps[event.key];
       const inside = (place) => Math.min(Math.max(place, 0), SIZE - 1);
       if (step) visit([inside(this.row + step[0]), inside(this.column + step[1])], false);
       else if (event.key === " " && paintable) {
@@ -324,6 +355,7 @@ for (const root of document.querySelectorAll(".live-card:not([data-ready])")) {
   root.dataset.ready = "";
   root.dataset.tool = "look";
   const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
-  root.style.setProperty("--ramp", `linear-gradient(90deg, ${data.ramp.map((color) => `rgb(${color})`)})`);
+  const colors = data.ramp.map((color) => `rgb(${color})`);
+  root.style.setProperty("--ramp", `linear-gradient(90deg, ${colors})`);
   new LivePicture(root, data);
 }
