@@ -1,17 +1,19 @@
 """The network in the page computes what PyTorch computes, from the same weights, in JavaScript and in WebAssembly."""
 
 import base64
+import dataclasses
+import functools
 import hashlib
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
-from oracles import initialised, random_bytes, tiny
+from oracles import initialised, random_bytes, rounded, tiny
 from safetensors import safe_open
 
 from pixelcnn_edu import Config, build, likelihoods, load_images, load_pretrained, sample, to_model
-from pixelcnn_edu.blocks import folded
 from pixelcnn_edu.live import engine, page_weights, weights_script
 from pixelcnn_edu.weights import PRETRAINED
 from tools import live_wasm
@@ -20,15 +22,6 @@ from tools.live_weights import SCRIPT
 ENGINES = ["JavaScript", "WebAssembly"]
 CLOSE = 5e-5  # parameters; PyTorch's own float32 is up to 1.5e-5 from its float64
 NEAR = 0.02  # levels: what float32 may move a sampled value by, before it is rounded to a level
-
-
-def rounded(model):
-    """A copy in float64 with plain weights that were rounded to float16, as those in the page are."""
-    model = folded(model)
-    with torch.no_grad():
-        for weights in model.parameters():
-            weights.copy_(weights.half())
-    return model.double().eval()
 
 
 @pytest.fixture(scope="module")
@@ -154,18 +147,19 @@ def test_filters_that_fill_no_register_are_run_in_javascript(page):
 # ---- Sampling
 
 
-@pytest.fixture
-def handed_out(monkeypatch):
-    """A list of all uniform numbers that sampling takes from now on."""
-    numbers, draw = [], likelihoods._uniform
+@functools.cache
+def sampled(seed, temperature=1.0, size=32):
+    """An image (3, size, size) that `sample` gives for the page's weights, and all uniform numbers that it took."""
+    model, numbers, draw = rounded(load_pretrained("cifar10-small")), [], likelihoods._uniform
+    model.config = dataclasses.replace(model.config, image_shape=(3, size, size))
 
-    def recording(like, generator):
+    def recorded(like, generator):
         uniform = draw(like, generator)
         numbers.extend(uniform.flatten().tolist())
         return uniform
 
-    monkeypatch.setattr(likelihoods, "_uniform", recording)
-    return numbers
+    with mock.patch.object(likelihoods, "_uniform", recorded):
+        return sample(model, 1, seed=seed, temperature=temperature, progress=False)[0], numbers
 
 
 def completed(page, engine, image, first, uniforms, temperature):
@@ -183,22 +177,22 @@ def completed(page, engine, image, first, uniforms, temperature):
     return torch.tensor(values, dtype=torch.uint8).view(*image.shape[1:], -1).permute(2, 0, 1)
 
 
-BLANK = torch.zeros(3, 32, 32, dtype=torch.uint8)
+@pytest.mark.parametrize(("seed", "temperature", "size"), [(0, 1.0, 32), (1, 0.8, 16), (2, 1.3, 16)])
+def test_javascript_draws_the_images_of_sample(page, seed, temperature, size):
+    image, numbers = sampled(seed, temperature, size)
+    put(page, "cifar10-small", size, size)
+    drawn = completed(page, "JavaScript", torch.zeros_like(image), 0, numbers, temperature)
+    put(page, "cifar10-small")
+    assert torch.equal(drawn, image)
 
 
-@pytest.mark.parametrize(("seed", "temperature"), [(0, 1.0), (1, 0.8), (2, 1.3)])
-def test_javascript_draws_the_images_of_sample(page, trained, handed_out, seed, temperature):
-    image = sample(trained, 1, seed=seed, temperature=temperature, progress=False)[0]
-    assert torch.equal(completed(page, "JavaScript", BLANK, 0, handed_out, temperature), image)
-
-
-def test_webassembly_draws_the_pixels_of_sample_but_for_near_ties(page, trained, handed_out):
+def test_webassembly_draws_the_pixels_of_sample_but_for_near_ties(page, trained):
     """Each pixel is given what `sample` drew before it, so that one tie does not change all that follows.
 
     A value is a level plus what is rounded away. Where that is within NEAR of a half, float32 may round it the other way.
     """
-    image = sample(trained, 1, seed=0, progress=False)[0]
-    numbers = torch.tensor(handed_out).view(32 * 32, -1).tolist()
+    image, numbers = sampled(0)
+    numbers = np.reshape(numbers, (32 * 32, -1)).tolist()  # for each pixel
     drawn = page.evaluate(
         """([levels, numbers]) => {
             const image = Uint8Array.from(levels), network = networks.WebAssembly, drawn = [];

@@ -118,7 +118,7 @@ function add(out, values) {
 
 // The gated residual block, in the two halves that its two convolutions make of it.
 class GatedResNet {
-  constructor(weights, name, input, shortcuts, output) {
+  constructor(weights, name, input, output, shortcuts) {
     const { rows, columns, channels: filters } = output.x;
     Object.assign(this, { input, shortcuts, output, filters });
     this.convIn = new Convolution(weights, `${name}.conv_in`);
@@ -231,6 +231,8 @@ const toModel = (level, levels) =>
   Math.fround(Math.fround(level * Math.fround(2 / (levels - 1))) - 1);
 
 const SCALES = 3; // resolutions: full, half and a quarter
+const LAYERS = { block: GatedResNet, halve: Halve, double: Double };
+const RESIZES = { block: 1, halve: 2, double: 1 / 2 }; // what becomes of the stride
 
 // The layers in the order in which they run: `halve`, `double` or `block`, the name under which the
 // weights have it, and, on the way down, the number of the layer whose output the block takes back
@@ -271,34 +273,28 @@ class PixelCNNpp {
     for (let r = 0; r < height; r++)
       for (let c = 0; c < width; c++) this.x.values[this.x.at(r, c) + channels] = 1;
 
-    const streams = (stride) => {
-      const pair = { stride };
-      for (const stream of ["vertical", "horizontal"])
-        pair[stream] = new Stream(rows / stride, columns / stride, F);
-      return pair;
-    };
+    const streams = (stride) => ({ // stride: pixels of the image from one position to the next
+      stride,
+      vertical: new Stream(rows / stride, columns / stride, F),
+      horizontal: new Stream(rows / stride, columns / stride, F),
+    });
     this.firstVertical = new Convolution(weights, "first_vertical");
     this.firstAbove = new Convolution(weights, "first_above");
     this.firstLeft = new Convolution(weights, "first_left");
-    const outputs = [this.start = streams(1)]; // both streams after each layer
+    this.start = streams(1);
+    const outputs = [this.start]; // both streams after each layer
     this.layers = plan(config.blocks).map(({ kind, name, takesBack }) => {
-      const before = outputs.at(-1);
-      const stride = before.stride * ({ halve: 2, double: 1 / 2 }[kind] ?? 1); // pixels a position
-      const after = streams(stride), stored = outputs[takesBack];
+      const before = outputs.at(-1), stored = outputs[takesBack];
+      const after = streams(before.stride * RESIZES[kind]);
       outputs.push(after);
-      const parts = { stride };
-      for (const stream of ["vertical", "horizontal"]) {
-        const ends = [before[stream], after[stream]], part = `${name}.${stream}`;
-        if (kind === "halve") parts[stream] = new Halve(weights, part, ...ends);
-        else if (kind === "double") parts[stream] = new Double(weights, part, ...ends);
-        else {
-          // The horizontal stream also reads the vertical one's output of the same layer.
-          const shortcuts = stream === "horizontal" ? [after.vertical] : [];
-          if (stored) shortcuts.push(stored[stream]);
-          parts[stream] = new GatedResNet(weights, part, ends[0], shortcuts, ends[1]);
-        }
-      }
-      return parts;
+      const part = (stream, ...shortcuts) => new LAYERS[kind](weights, `${name}.${stream}`,
+        before[stream], after[stream], shortcuts.filter(Boolean));
+      return {
+        stride: after.stride,
+        vertical: part("vertical", stored?.vertical),
+        // This one also reads what the vertical stream has just put out.
+        horizontal: part("horizontal", after.vertical, stored?.horizontal),
+      };
     });
     this.last = outputs.at(-1).horizontal;
     const { weight, bias } = weights.convolution("to_params");
