@@ -288,6 +288,10 @@ def test_an_upload_is_cut_to_its_middle_and_scaled(tab, tmp_path):
     assert torch.equal(shown(tab), image)
 
 
+def test_the_built_book_has_the_weights_where_its_pages_look_for_them(html):
+    assert (html / "live" / SCRIPT.name).read_bytes() == SCRIPT.read_bytes()
+
+
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_it_fits_the_screen(open_html, width):
     tab = open_html(HTML, width=width)

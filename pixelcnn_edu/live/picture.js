@@ -221,7 +221,8 @@ class LivePicture {
     };
     const ends = { bits: ["0", `${MOST} bits and more`], moved: ["moved by 0.0001", "1 and more"] };
     this.draw("picture", (place) => image.subarray(3 * place, 3 * place + 3));
-    this.draw("map", maps[this.shown]);
+    const computing = this.network && !result; // the last map stays, or it would flicker
+    if (!computing) this.draw("map", maps[this.shown]);
     [this.part("low").textContent, this.part("high").textContent] = ends[this.shown];
     const places = { row: this.row, column: this.column, kept: this.control("rows").value };
     for (const [name, value] of Object.entries(places))
