@@ -1,6 +1,7 @@
 """Slow and obvious versions of what the package computes, and the small models that several test files use."""
 
 import contextlib
+import copy
 
 import torch
 
@@ -33,11 +34,11 @@ def tiny(**overrides):
 
 def rounded(model):
     """A copy in float64 with plain weights that were rounded to float16, as those in a page are."""
-    model = folded(model)
+    model = folded(copy.deepcopy(model).double())
     with torch.no_grad():
         for weights in model.parameters():
             weights.copy_(weights.half())
-    return model.double().eval()
+    return model.eval()
 
 
 def influence(function, shape, pixels=None, chunk=64):

@@ -231,6 +231,26 @@ def test_a_stroke_paints_and_is_undone_at_once(tab):
     assert torch.equal(shown(tab), before)
 
 
+def test_a_finger_paints(open_html):
+    tab = open_html(HTML, width=390, has_touch=True)
+    load(tab)
+    before = shown(tab)
+    button(tab, "paints it").tap()
+    picture = tab.locator('[data-part="picture"]')
+    side = picture.bounding_box()["width"] / 32
+    picture.tap(position={"x": 7.5 * side, "y": 2.5 * side})
+    assert (shown(tab) != before).any(dim=0).nonzero().tolist() == [[2, 7]]
+
+
+def test_keys_in_a_field_do_not_reach_the_notebook_around_it(tab):
+    tab.evaluate("document.addEventListener('keydown', (event) => { (window.leaked ??= []).push(event.key) })")
+    tab.get_by_label("seed").press("7")
+    tab.get_by_label("rows kept").press("ArrowRight")
+    button(tab, "predictions that moved").press("Enter")
+    assert tab.evaluate("window.leaked") is None
+    assert tab.get_by_label("rows kept").input_value() == "17"
+
+
 def test_looking_changes_nothing(tab):
     before = shown(tab)
     tab.locator('[data-part="picture"]').click(position={"x": 5, "y": 5})

@@ -338,7 +338,7 @@ class PixelCNNpp {
   }
 }
 
-// The same network in WebAssembly (engine.c): the same two functions, about ten times as fast.
+// The same network in WebAssembly (engine.c): the same two functions, several times as fast.
 class WasmPixelCNNpp {
   // Rejects where the browser has no WebAssembly, no SIMD, or a policy that forbids them.
   static async create(wasm, weights, height, width) {

@@ -3,7 +3,6 @@
 import base64
 import functools
 import io
-import json
 from pathlib import Path
 
 import matplotlib
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pixelcnn_edu.live.weights import engine, page_weights
+from pixelcnn_edu.live.weights import figure_scripts
 from pixelcnn_edu.probes import bits_per_pixel
 from pixelcnn_edu.weights import load_pretrained
 
@@ -64,7 +63,8 @@ def html():
     """The figure as one piece of HTML; the same bytes at every call."""
     model = load_pretrained(NAME)
     count = sum(weights.numel() for weights in model.parameters())
-    costs = bits_per_pixel(model, stored_pictures()[START : START + 1])[0]  # (3, H, W), until the network is loaded
+    # Recorded, for as long as no network is loaded: (3, H, W); in float64, so that no processor's rounding shows.
+    costs = bits_per_pixel(load_pretrained(NAME).double(), stored_pictures()[START : START + 1])[0]
     ramp = [matplotlib.colors.to_rgb(color) for color in matplotlib.colormaps["cividis"](np.linspace(0, 1, 16))]
     data = {
         "name": NAME,
@@ -75,13 +75,11 @@ def html():
         "bits": [round(bits, 2) for bits in costs.permute(1, 2, 0).flatten().tolist()],
         "ramp": [[round(255 * part) for part in color] for color in ramp],
     }
-    weights = f'<script type="text/plain" data-live-weights="{NAME}">{json.dumps(page_weights(model))}</script>'
     body = (HERE / "picture.html").read_text(encoding="utf-8").replace("{{parameters}}", f"{count:,}")
     style, code = ((HERE / f"picture.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return (
-        f'<style>{style}</style><div class="live-card" data-lm-suppress-shortcuts="true">{body}{weights}'
-        f'<script type="application/json">{json.dumps(data)}</script>'
-        f"<script>(() => {{\n{engine()}{code}}})();</script></div>"
+        f'<style>{style}</style><div class="live-card" data-lm-suppress-shortcuts="true">{body}'  # JupyterLab's shortcuts
+        f"{figure_scripts(model, NAME, data, code)}</div>"
     )
 
 

@@ -1,6 +1,7 @@
 """The engine as text for a figure, and weights as the engine reads them."""
 
 import base64
+import copy
 import json
 import math
 from pathlib import Path
@@ -8,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pixelcnn_edu.blocks import folded
+from pixelcnn_edu.blocks import folded, unwrapped
 from pixelcnn_edu.models import PixelCNNpp
 
-__all__ = ["engine", "page_weights", "weights_script"]
+__all__ = ["engine", "figure_scripts", "page_weights", "weights_script"]
 
 HERE = Path(__file__).parent
 NEEDED = {"likelihood": "mixture", "whole_pixels": True, "downsampling": True, "shortcuts": True, "classes": 0}
@@ -20,6 +21,20 @@ NEEDED = {"likelihood": "mixture", "whole_pixels": True, "downsampling": True, "
 def engine():
     """The engine as text, to stand at the beginning of a figure's script: its functions, and `WASM`, compiled."""
     return "".join((HERE / file).read_text(encoding="utf-8") for file in ("engine_wasm.js", "engine.js"))
+
+
+def figure_scripts(model, name, data, code):
+    """The scripts of a figure over the engine, as HTML to stand at the end of the figure's element.
+
+    data: what JSON can hold, for the figure's script `code`, which runs after the engine in a scope of its own. The weights
+    of `model` come along under `name`, for a notebook; `make execute` stores the figure without them, since a built page
+    has `live/<name>.js` beside it.
+    """
+    return (
+        f'<script type="text/plain" data-live-weights="{name}">{json.dumps(page_weights(model))}</script>'
+        f'<script type="application/json">{json.dumps(data)}</script>'
+        f"<script>(() => {{\n{engine()}{code}}})();</script>"
+    )
 
 
 def page_weights(model):
@@ -33,7 +48,8 @@ def page_weights(model):
     if not isinstance(model, PixelCNNpp) or others:
         raise ValueError(f"the page runs a PixelCNNpp with {NEEDED}, got a {type(model).__name__} with {others}")
     tensors, parts, offset = {}, [], 0
-    for name, layer in folded(model).named_modules():
+    # Weight norm is folded in float64: in float32 two processors sum in different order, and a tie rounds otherwise.
+    for name, layer in folded(copy.deepcopy(unwrapped(model)).double()).named_modules():
         if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             continue
         # (out, in, rows, columns), or (in, out, rows, columns) in a transposed convolution
