@@ -557,23 +557,32 @@ function decodeWeights({ config, tensors, float16 }) {
   return { config, values, convolution };
 }
 
-// The weights of that name: those in the page, or else from a script at `address`. It is loaded
-// once per page, however many figures ask. A script, not `fetch`, which a page from a file may not
-// use.
+// Resolves when the script at `address` has run. A script, not `fetch`, which a page from a file
+// may not use.
+function loadScript(address) {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = address;
+    script.onload = resolve;
+    script.onerror = () => reject(new Error(`there are no weights at ${address}`));
+    document.head.append(script);
+  });
+}
+
+// The weights of that name: those in the page, or else from the script at `address`. They are
+// loaded and decoded once per page, however many figures ask; after a failure one may ask again.
 function weightsOf(name, address) {
   const there = (globalThis.pixelcnnEduWeights ??= {});
   const loading = (globalThis.pixelcnnEduLoading ??= {});
-  return (loading[name] ??= there[name] ? Promise.resolve(decodeWeights(there[name]))
-    : new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.src = address;
-      script.onload = () => resolve(decodeWeights(there[name]));
-      script.onerror = () => {
-        delete loading[name]; // the reader may try again
-        reject(new Error(`there are no weights at ${address}`));
-      };
-      document.head.append(script);
-    }));
+  const load = async () => {
+    if (!there[name]) await loadScript(address);
+    return decodeWeights(there[name]);
+  };
+  loading[name] ??= load().catch((error) => {
+    delete loading[name];
+    throw error;
+  });
+  return loading[name];
 }
 
 // A network that runs here, WebAssembly where there is one with SIMD, else JavaScript; for images
