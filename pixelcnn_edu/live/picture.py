@@ -1,4 +1,4 @@
-"""The first figure of chapter 13: a picture to paint on, and what the trained network says to it, at once."""
+"""A picture to paint on, and what the trained network says to it, at once: the first figure over the live model."""
 
 import base64
 import functools
@@ -42,7 +42,7 @@ class LivePicture:
 
     Paint, choose or upload a picture of 32x32 pixels: the page shows the bits that each pixel costs, which predictions a
     change moves, and how the network goes on below the rows that you keep. No kernel is needed: a click loads the network
-    into the page. In a notebook its weights are in the output; in the built book they lie beside the page. Chapter 13.
+    into the page. In a notebook its weights are in the output; in the built book they lie beside the page.
     """
 
     def __repr__(self):
