@@ -1,10 +1,11 @@
 """Slow and obvious versions of what the package computes, and the small models that several test files use."""
 
 import contextlib
+import copy
 
 import torch
 
-from pixelcnn_edu.blocks import data_dependent_init
+from pixelcnn_edu.blocks import data_dependent_init, folded
 from pixelcnn_edu.data import to_model
 from pixelcnn_edu.models import build
 from pixelcnn_edu.models.config import Config
@@ -29,6 +30,15 @@ def initialised(config, images=16, seed=0):
 def tiny(**overrides):
     """The smallest model that has all parts, at 8x8."""
     return Config.tiny(**{"image_shape": (3, 8, 8), "filters": 3, "mixtures": 2, **overrides})
+
+
+def rounded(model):
+    """A copy in float64 with plain weights that were rounded to float16, as those in a page are."""
+    model = folded(copy.deepcopy(model).double())
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.copy_(weights.half())
+    return model.eval()
 
 
 def influence(function, shape, pixels=None, chunk=64):

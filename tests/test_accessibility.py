@@ -8,6 +8,7 @@ from book_pages import LAPTOP, PAGES, PHONE, ROOT
 from contrast import contrast
 
 from pixelcnn_edu import widgets
+from pixelcnn_edu.live import LivePicture
 
 AXE = Axe()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
@@ -143,6 +144,12 @@ def test_axe_finds_nothing_wrong_with_what_shows_on_the_way_up_and_under_the_mou
 def test_axe_finds_nothing_wrong_with_a_widget_alone(open_html, name):
     what = [ROOT / "book" / "runs" / "ladder"] if name == "LadderExplorer" else []
     tab = open_html(getattr(widgets, name)(*what)._repr_mimebundle_()["text/html"])
+    check_all_but_colors(tab, without=WHOLE_PAGE)
+    check_colors(tab)
+
+
+def test_axe_finds_nothing_wrong_with_the_picture_to_paint_on(open_html):
+    tab = open_html(LivePicture()._repr_html_())
     check_all_but_colors(tab, without=WHOLE_PAGE)
     check_colors(tab)
 

@@ -44,7 +44,7 @@ def test_sampling_is_timed_by_both_methods():
     assert re.search(r"^tiny +1 +[\d,]+ +[\d,]+\.\d +\d+$", printed, re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*.html")]), ids=lambda path: path.name)
 def test_every_benchmark_is_explained_to_contributors(path):
     if path.name != "measure.py":
         assert f"`{path.name}`" in (FOLDER.parent / "CONTRIBUTING.md").read_text()
@@ -55,3 +55,17 @@ def test_a_training_step_is_timed_gain_by_gain():
     rows = dict(re.findall(r"^([\w+ -]{22}) +\d+\.\d+ +(\d+\.\d+) +\d+$", printed, re.MULTILINE))
     names = ["plain transcription", "our network", "+ exact loss", "+ fused Adam", "+ channels-last", "+ bfloat16"]
     assert [name.strip() for name in rows][: len(names)] == names
+
+
+def test_the_network_in_the_page_is_timed_by_both_engines(browser):
+    tab, asked = browser.new_page(), []
+    tab.goto((FOLDER / "live.html").as_uri())
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.evaluate("ROUNDS = 1")
+    tab.get_by_role("button", name="Run").click()
+    tab.get_by_text("Done, by").wait_for(timeout=120_000)
+    rows = [re.findall(r"\S+", row.inner_text()) for row in tab.locator("tbody tr").all()]
+    assert [row[0] for row in rows] == ["JavaScript", "WebAssembly"]
+    assert all(float(time) > 0 for row in rows for time in row[1:])
+    assert [url.rsplit("/")[-1] for url in asked] == ["cifar10-small.js"]
+    tab.close()

@@ -10,7 +10,7 @@ import torch
 from contrast import contrast
 from matplotlib.figure import Figure
 
-from pixelcnn_edu import style, widgets
+from pixelcnn_edu import live, style, widgets
 from pixelcnn_edu.exercises.questions import STYLE
 
 COLORS = ["BLUE", "ORANGE", "GREEN", "PURPLE", "RED", "GREY", "INK"]
@@ -36,7 +36,8 @@ def test_every_color_can_be_read_on_paper(name, brightness):
     assert contrast(text, paper) >= 4.5
 
 
-SHEETS = {file.stem: file.read_text() for file in sorted(Path(widgets.__file__).parent.glob("*.css"))} | {"questions": STYLE}
+FOLDERS = [Path(widgets.__file__).parent, Path(live.__file__).parent]
+SHEETS = {file.stem: file.read_text() for folder in FOLDERS for file in sorted(folder.glob("*.css"))} | {"questions": STYLE}
 
 
 @pytest.mark.parametrize("sheet", SHEETS)

@@ -58,6 +58,15 @@ def test_running_a_notebook_twice_gives_the_same_bytes(tmp_path):
     assert set(notebook.metadata) == {"accelerator", "kernelspec", "language_info"}
 
 
+def test_a_notebook_is_stored_without_the_weights_of_the_live_model(tmp_path):
+    path = write(tmp_path / "a.ipynb", "from pixelcnn_edu.live import LivePicture\nLivePicture()")
+    assert execute(path).returncode == 0
+    html = nbformat.read(path, as_version=4).cells[1].outputs[0].data["text/html"]
+    assert '<script type="text/plain" data-live-weights="cifar10-small"></script>' in html
+    assert "</div>" in html[-10:]
+    assert path.stat().st_size < 200_000
+
+
 @pytest.mark.parametrize("source", ["import sys\nprint(1, file=sys.stderr)", "1 / 0", "import warnings\nwarnings.warn('x')"])
 def test_a_notebook_that_complains_is_not_written(tmp_path, source):
     path = write(tmp_path / "a.ipynb", source)

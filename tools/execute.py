@@ -8,6 +8,7 @@ or raises an error in a cell without the tag raises-exception, is not written.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
+# What a figure over the live model brings along for a notebook; the built page has it beside it (see pixelcnn_edu.live).
+LIVE_WEIGHTS = re.compile(r'(<script type="text/plain" data-live-weights="[^"]*">)[^<]*')
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -64,6 +67,7 @@ def tidy(notebook):
                 output.execution_count = count
             if "text/html" in output.get("data", {}):
                 output.data.pop(WIDGET, None)  # the page shows the widget's HTML, which needs no kernel
+                output.data["text/html"] = LIVE_WEIGHTS.sub(r"\1", output.data["text/html"])
 
 
 def merge_streams(outputs):
