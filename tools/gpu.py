@@ -710,13 +710,25 @@ def limited(command, seconds):
         ended = "finished" if code == 0 else f"failed with exit status {code}"
         return f"{ended} after {time.monotonic() - start:.0f} s"
     except subprocess.TimeoutExpired:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
         return f"stopped after {seconds:.0f} s"
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # what it started and left
+        end(process)
+
+
+def end(process):
+    """Ask a process and all that it started to end, and make them after a while.
+
+    Asking comes first, since `torchrun` alone can end its workers, and `fit` then writes what it has.
+    """
+    last = time.monotonic() + GRACE
+    with contextlib.suppress(ProcessLookupError):  # raised when none is left
+        os.killpg(process.pid, signal.SIGTERM)
+        while time.monotonic() < last:
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def run_all(options, sizes):
