@@ -53,14 +53,17 @@ def test_a_page_loads_nothing_from_elsewhere(html, page):
 
 @each_page
 def test_links_inside_the_book_lead_somewhere(html, page):
+    here = (html / f"{page}.html").resolve()
     for link in soup(html, page).select("a[href]"):
         target = urlsplit(link["href"])
         if target.scheme or link["href"] == "#":
             continue
-        file = html / unquote(target.path) if target.path else html / f"{page}.html"
+        file = (here.parent / unquote(target.path)).resolve() if target.path else here
         assert file.exists(), link
         if target.fragment and file.suffix == ".html":
-            assert unquote(target.fragment) in anchors(html, file.relative_to(html).with_suffix("").as_posix()), link
+            assert unquote(target.fragment) in anchors(html, file.relative_to(html.resolve()).with_suffix("").as_posix()), (
+                link
+            )
 
 
 @each_page
