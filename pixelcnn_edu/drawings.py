@@ -1,8 +1,9 @@
 """Drawings of the book's ideas, made by code: grids, cells, arrows and labels as inline SVG, in one style.
 
-A drawing is a row of panels that wraps on a narrow screen. Its inks are mixed with the colour of the text around it, so it
-reads on a light and on a dark page, and no meaning hangs on colour alone. `Panel` has the primitives; each function below
-it makes one drawing. Coordinates are (row, column) in cells from the upper left corner, as in a tensor.
+A drawing is a row of panels that wraps on a narrow screen. Its inks are mixed with the colour of
+the text around it, so it reads on a light and on a dark page, and no meaning hangs on colour alone.
+`Panel` has the primitives; each function below it makes one drawing. Coordinates are (row, column)
+in cells from the upper left corner, as in a tensor.
 """
 
 import html
@@ -27,17 +28,20 @@ CELL = 36  # side of a cell in SVG units, which are CSS pixels where there is ro
 INKS = {"blue": BLUE, "green": GREEN, "grey": GREY, "orange": ORANGE, "purple": PURPLE, "red": RED}
 STYLE = (
     ".px-drawing{"
-    + "".join(f"--px-{name}:color-mix(in srgb,{color} 72%,currentColor);" for name, color in INKS.items())
-    + "display:flex;flex-wrap:wrap;justify-content:center;align-items:flex-start;gap:.75rem 1.75rem;margin:.5rem 0}"
+    + "".join(f"--px-{ink}:color-mix(in srgb,{color} 72%,currentColor);" for ink, color in INKS.items())
+    + "display:flex;flex-wrap:wrap;justify-content:center;align-items:flex-start;"
+    "gap:.75rem 1.75rem;margin:.5rem 0}"
     ".px-drawing svg{display:block;max-width:100%;height:auto;margin:0 auto}"
-    ".px-drawing text{font:15px system-ui,sans-serif;fill:currentColor;text-anchor:middle;dominant-baseline:central}"
+    ".px-drawing text{font:15px system-ui,sans-serif;fill:currentColor;"
+    "text-anchor:middle;dominant-baseline:central}"
     ".px-drawing .px-panel{max-width:100%}"
-    ".px-drawing .px-panel p{max-width:17rem;margin:.35rem auto 0;text-align:center;font-size:.9em;line-height:1.35}"
+    ".px-drawing .px-panel p{max-width:17rem;margin:.35rem auto 0;text-align:center;"
+    "font-size:.9em;line-height:1.35}"
 )
 
 
 class Drawing:
-    """Panels side by side, or one below the other where there is no room; a notebook shows it as a figure."""
+    """Panels side by side, or below one another on a narrow screen; a notebook shows them."""
 
     def __init__(self, *panels):
         self.panels = panels
@@ -46,13 +50,15 @@ class Drawing:
         return "\n".join(panel.label for panel in self.panels)
 
     def _repr_html_(self):
-        return f'<figure class="px-drawing"><style>{STYLE}</style>{"".join(p.html() for p in self.panels)}</figure>'
+        panels = "".join(panel.html() for panel in self.panels)
+        return f'<figure class="px-drawing"><style>{STYLE}</style>{panels}</figure>'
 
 
 class Panel:
     """One part of a drawing, of so many rows and columns of cells.
 
-    `label` says in a sentence what is drawn, for those who do not see it; `title` stands below for all.
+    `label` says in a sentence what is drawn, for those who do not see it; `title` stands below,
+    for all.
     """
 
     def __init__(self, rows, columns, label, title=""):
@@ -60,294 +66,312 @@ class Panel:
 
     def html(self):
         """The panel as HTML: an SVG with its label, and the title below it."""
-        width, height = round((self.columns + 0.2) * CELL), round((self.rows + 0.2) * CELL)
-        edge = -0.1 * CELL
+        width, height = (round((cells + 0.2) * CELL) for cells in (self.columns, self.rows))
+        edge = -0.1 * CELL  # room for the thickness of the outermost lines
+        size = f'width="{width}" height="{height}" viewBox="{edge:g} {edge:g} {width} {height}"'
+        svg = f'<svg role="img" aria-label="{html.escape(self.label)}" {size}>{"".join(self.parts)}</svg>'
         title = f"<p>{html.escape(self.title)}</p>" if self.title else ""
-        return (
-            f'<div class="px-panel"><svg role="img" aria-label="{html.escape(self.label)}" width="{width}" height="{height}" '
-            f'viewBox="{edge:g} {edge:g} {width} {height}">{"".join(self.parts)}</svg>{title}</div>'
-        )
+        return f'<div class="px-panel">{svg}{title}</div>'
+
+    # --- primitives -------------------------------------------------------------------------------
 
     def box(self, row, column, rows=1, columns=1, ink="grey", tint=0.0, width=1.0, dashes="", inset=0.0):
         """A rectangle: its outline in `ink`, its inside tinted with it from 0, empty, to 1."""
-        x, y = _number((column + inset) * CELL), _number((row + inset) * CELL)
-        size = f'width="{_number((columns - 2 * inset) * CELL)}" height="{_number((rows - 2 * inset) * CELL)}"'
-        look = f'fill="var(--px-{ink})" fill-opacity="{tint:g}" stroke="var(--px-{ink})" stroke-width="{width:g}"'
-        dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
-        self.parts.append(f'<rect x="{x}" y="{y}" {size} rx="3" {look}{dashed}/>')
+        x, y = _units(column + inset), _units(row + inset)
+        size = f'width="{_units(columns - 2 * inset)}" height="{_units(rows - 2 * inset)}"'
+        fill = f'fill="var(--px-{ink})" fill-opacity="{tint:g}"' if tint else 'fill="none"'
+        self.parts.append(f'<rect x="{x}" y="{y}" {size} rx="3" {fill} {_line(ink, width, dashes)}/>')
 
-    def words(self, row, column, text, ink=None, size=15, anchor="middle", bold=False):
-        """Text whose middle, or start, is at a point."""
+    def words(self, row, column, text, size=15, anchor="middle", bold=False, ink=None):
+        """Text whose middle, start or end stands at a point."""
         look = f"font-size:{size}px;text-anchor:{anchor}"
         look += f";fill:var(--px-{ink})" if ink else ""
         look += ";font-weight:600" if bold else ""
-        place = f'x="{_number(column * CELL)}" y="{_number(row * CELL)}"'
-        self.parts.append(f'<text {place} style="{look}">{html.escape(text)}</text>')
+        look = f' style="{look}"' if look != "font-size:15px;text-anchor:middle" else ""
+        self.parts.append(f'<text x="{_units(column)}" y="{_units(row)}"{look}>{html.escape(text)}</text>')
 
-    def cell(self, row, column, text="", ink="grey", tint=0.0, **look):
+    def cell(self, row, column, text="", **look):
         """A pixel: a box of one cell, with text in its middle."""
-        self.box(row, column, ink=ink, tint=tint, inset=0.04, **look)
+        self.box(row, column, inset=0.04, **look)
         if text:
             self.words(row + 0.5, column + 0.5, text)
 
-    def cross(self, row, column, ink="red", size=0.22):
+    def cross(self, row, column, ink="red"):
         """A cross in the middle of a cell: not seen, or not allowed."""
-        x, y, d = (column + 0.5) * CELL, (row + 0.5) * CELL, size * CELL
-        path = f"M{_number(x - d)} {_number(y - d)}L{_number(x + d)} {_number(y + d)}"
-        path += f"M{_number(x - d)} {_number(y + d)}L{_number(x + d)} {_number(y - d)}"
-        self.parts.append(f'<path d="{path}" fill="none" stroke="var(--px-{ink})" stroke-width="2.2"/>')
+        left, right = _units(column + 0.28), _units(column + 0.72)
+        top, bottom = _units(row + 0.28), _units(row + 0.72)
+        path = f"M{left} {top}L{right} {bottom}M{left} {bottom}L{right} {top}"
+        self.parts.append(f'<path d="{path}" fill="none" {_line(ink, 2.2)}/>')
 
-    def arrow(self, start, end, ink="orange", width=2.2, dashes=""):
+    def arrow(self, start, end, ink="orange"):
         """A straight arrow from one point (row, column) to another."""
-        (y0, x0), (y1, x1) = ((CELL * row, CELL * column) for row, column in (start, end))
-        length, head = math.hypot(x1 - x0, y1 - y0), 9
-        ux, uy = (x1 - x0) / length, (y1 - y0) / length
-        back_x, back_y = x1 - head * ux, y1 - head * uy  # where the shaft ends and the head begins
-        dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
-        self.parts.append(
-            f'<path d="M{_number(x0)} {_number(y0)}L{_number(back_x)} {_number(back_y)}" fill="none" '
-            f'stroke="var(--px-{ink})" stroke-width="{width:g}"{dashed}/>'
-        )
-        sides = [(back_x - 0.5 * head * uy, back_y + 0.5 * head * ux), (back_x + 0.5 * head * uy, back_y - 0.5 * head * ux)]
-        points = " ".join(f"{_number(x)},{_number(y)}" for x, y in [(x1, y1), *sides])
+        length = math.dist(start, end)
+        down, right = (end[0] - start[0]) / length, (end[1] - start[1]) / length
+        head = 0.25  # its length in cells
+        neck = (end[0] - head * down, end[1] - head * right)
+        shaft = f"M{_units(start[1])} {_units(start[0])}L{_units(neck[1])} {_units(neck[0])}"
+        self.parts.append(f'<path d="{shaft}" fill="none" {_line(ink, 2.2)}/>')
+        sides = [(neck[0] + side * right, neck[1] - side * down) for side in (head / 2, -head / 2)]
+        points = " ".join(f"{_units(column)},{_units(row)}" for row, column in [end, *sides])
         self.parts.append(f'<polygon points="{points}" fill="var(--px-{ink})"/>')
 
-    # --- pixels of a kind, the same in every drawing ------------------------------------------------------------------
+    # --- pixels of a kind, the same in every drawing ------------------------------------------------
 
-    def earlier(self, row, column, text="", ink="blue"):
+    def earlier(self, row, column, text=""):
         """A pixel of the past: tinted."""
-        self.cell(row, column, text, ink, 0.28)
+        self.cell(row, column, text, ink="blue", tint=0.28)
 
     def later(self, row, column, text=""):
-        """A pixel that is not known yet: empty, its outline thin."""
-        self.cell(row, column, text, "grey", 0.0, width=0.6)
+        """A pixel that is not known yet, or of no concern: empty, its outline thin."""
+        self.cell(row, column, text, width=0.7)
 
     def target(self, row, column, text="?"):
         """The pixel to predict: a thick frame and a question mark."""
-        self.cell(row, column, text, "orange", 0.16, width=2.6)
+        self.cell(row, column, text, ink="orange", tint=0.16, width=2.6)
 
     def padding(self, row, column):
         """A zero that is put round the image: dashed."""
-        self.cell(row, column, "0", "grey", 0.0, dashes="3 3", width=0.9)
+        self.cell(row, column, "0", dashes="3 3")
 
-    def image(self, rows, columns, target=None, top=0, left=0):
-        """A grid of pixels, each earlier or later than `target`, a place in the grid."""
-        for row in range(rows):
-            for column in range(columns):
-                if target is not None and (row, column) == target:
-                    self.target(top + row, left + column)
-                elif target is not None and (row, column) < target:
-                    self.earlier(top + row, left + column)
-                else:
-                    self.later(top + row, left + column)
+    def image(self, rows, columns, target):
+        """A grid of pixels, each earlier or later than `target`, the pixel to predict."""
+        for place in ((row, column) for row in range(rows) for column in range(columns)):
+            kind = self.earlier if place < target else self.later if place > target else self.target
+            kind(*place)
 
-    def kernel(self, row, column, rows, columns, ink="purple"):
+    def kernel(self, row, column, rows, columns):
         """The frame of a convolution's kernel."""
-        self.box(row, column, rows, columns, ink=ink, width=3)
+        self.box(row, column, rows, columns, ink="purple", width=3)
+
+    def wedge(self, columns, target):
+        """Crosses in the blind spot of `target`: k rows up, more than k columns to the right."""
+        for k in range(1, target[0] + 1):
+            for column in range(target[1] + k + 1, columns):
+                self.cross(target[0] - k, column)
 
 
-def _number(value):
-    """A coordinate with one digit at most, so that stored drawings stay light."""
-    return f"{round(value, 1):g}"
+def _units(cells):
+    """A length in SVG units with one digit at most, so that stored drawings stay light."""
+    return f"{round(cells * CELL, 1):g}"
 
 
-# --- chapter 2 -------------------------------------------------------------------------------------------------------
+def _line(ink, width, dashes=""):
+    """The attributes of a line."""
+    dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+    return f'stroke="var(--px-{ink})" stroke-width="{width:g}"{dashed}'
+
+
+# --- chapter 2 --------------------------------------------------------------------------------------
 
 
 def causal_orders():
-    """What may be used to predict a pixel of an image, and a word of a sentence: the same rule twice. Chapter 2."""
+    """The rule of order twice: which pixels may predict a pixel, and which words a word. Chapter 2."""
     pixels = Panel(
-        4, 5, "A grid of 4 by 5 pixels numbered in raster order. Pixels 1 to 12 are tinted, 13 has a question mark, the rest "
-        "are empty.", "Pixels: number 13 may use 1 to 12.",
-    )  # fmt: skip
+        rows=4,
+        columns=5,
+        label="A grid of 4 by 5 pixels numbered in raster order. Pixels 1 to 12 are tinted, "
+        "pixel 13 has a question mark, the later ones are empty.",
+        title="Pixels: number 13 may use 1 to 12.",
+    )
     for place in range(20):
-        row, column = divmod(place, 5)
-        if place == 12:
-            pixels.target(row, column)
-        else:
-            (pixels.earlier if place < 12 else pixels.later)(row, column, str(place + 1))
-    words = ("so", "it", "goes", "on", "…")
+        kind = pixels.earlier if place < 12 else pixels.later
+        kind(*divmod(place, 5), str(place + 1)) if place != 12 else pixels.target(2, 2)
+    words = ("to", "be", "or", "not", "to")
     tokens = Panel(
-        4, 6.4, "A table with a row for each word to predict and a column for each word that may be read. To predict it, so is "
-        "read; to predict goes, so and it; and so on: row after row one more cell is tinted, a staircase.",
-        "Words: GPT's causal mask. To predict a row's word, it may use the tinted ones.",
-    )  # fmt: skip
+        rows=4,
+        columns=6.4,
+        label="A table with a row for each word to predict and the words that it may use: "
+        "for be, to; for or, to and be; row after row one word more, a staircase.",
+        title="Words: GPT's causal mask, a row for each word to predict.",
+    )
     for row in range(4):
-        tokens.words(row + 0.5, 1.9, f"{words[row + 1]} ?", anchor="end")
+        tokens.words(row + 0.5, 2, f"{words[row + 1]} ?", anchor="end")
         for column in range(4):
-            (tokens.earlier if column <= row else tokens.later)(row, 2.3 + column, words[column] if column <= row else "")
+            if column <= row:
+                tokens.earlier(row, 2.3 + column, words[column])
+            else:
+                tokens.later(row, 2.3 + column)
     return Drawing(pixels, tokens)
 
 
 def ordinary_convolution():
-    """A 3x3 kernel in the middle of an image, with the taps that a causal network must not have, and at its corner. Chapter 2."""
+    """A 3x3 kernel in the middle of an image and in its corner, its forbidden taps crossed. Chapter 2."""
     middle = Panel(
-        5, 5, "A 3 by 3 kernel centred on the pixel to predict. Four of its nine cells lie on earlier pixels; five, the "
-        "centre and the four after it, are crossed out.", "In the middle: four taps on the past, five that must go.",
-    )  # fmt: skip
+        rows=5,
+        columns=5,
+        label="A 3 by 3 kernel centred on the pixel to predict. Four of its nine cells lie on "
+        "earlier pixels. The four after the centre are crossed out.",
+        title="In the middle: four taps on the past, five that must go.",
+    )
     middle.image(5, 5, target=(2, 2))
-    for row, column in ((2, 3), (3, 1), (3, 2), (3, 3)):
-        middle.cross(row, column)
-    middle.kernel(1, 1, 3, 3)
     corner = Panel(
-        5, 5, "The image with a border of zeros at the top and at the left. In its corner the kernel covers five zeros and "
-        "four pixels.", "In the corner: padding, zeros round the image.",
-    )  # fmt: skip
+        rows=5,
+        columns=5,
+        label="The image with a border of dashed zeros at the top and at the left. In its corner "
+        "the kernel covers five zeros, the pixel to predict, and three later ones.",
+        title="In the corner: padding, zeros round the image.",
+    )
     for row in range(5):
         for column in range(5):
-            if 0 in (row, column):
-                corner.padding(row, column)
-            elif (row, column) == (1, 1):
-                corner.target(row, column)
-            else:
-                corner.later(row, column)
-    for row, column in ((1, 2), (2, 1), (2, 2)):
-        corner.cross(row, column)
-    corner.kernel(0, 0, 3, 3)
+            kind = corner.padding if 0 in (row, column) else corner.later
+            kind(row, column) if (row, column) != (1, 1) else corner.target(1, 1)
+    for panel, (row, column) in ((middle, (1, 1)), (corner, (0, 0))):
+        panel.kernel(row, column, 3, 3)
+        for down, right in ((1, 2), (2, 0), (2, 1), (2, 2)):
+            if panel is middle or right:
+                panel.cross(row + down, column + right)
     return Drawing(middle, corner)
 
 
 def mask_types():
     """The masks of a 3x3 kernel, of type A and of type B. Chapter 2."""
     panels = []
-    for kind in "AB":
-        kept = 4 + (kind == "B")
+    for kind, kept in (("A", 4), ("B", 5)):
         panel = Panel(
-            3, 3, f"A 3 by 3 mask. Ones in the upper row and at the left of the middle row; "
-            f"{'one' if kind == 'B' else 'zero'} in the centre; zeros after it.",
-            f"type {kind} keeps {kept} of 9",
-        )  # fmt: skip
+            rows=3,
+            columns=3,
+            label=f"A 3 by 3 mask of type {kind}: its first {kept} cells in raster order hold a "
+            f"one, the others a zero. The framed centre holds {'a zero' if kind == 'A' else 'a one'}.",
+            title=f"type {kind} keeps {kept} of 9",
+        )
         for place in range(9):
-            row, column = divmod(place, 3)
-            (panel.earlier if place < kept else panel.later)(row, column, str(int(place < kept)))
-        panel.box(1, 1, ink="orange", width=2.6, inset=0.04)
+            kind_of_cell = panel.earlier if place < kept else panel.later
+            kind_of_cell(*divmod(place, 3), str(int(place < kept)))
+        panel.cell(1, 1, ink="orange", width=2.6)
         panels.append(panel)
     return Drawing(*panels)
 
 
 def blind_spot_paths():
-    """The steps that one masked layer allows, and the furthest right that three of them lead. Chapter 2."""
+    """The steps that one masked layer allows, and how far right three of them lead. Chapter 2."""
     steps = Panel(
-        3, 3, "Four arrows lead from a pixel to its neighbours: left, up and to the left, up, up and to the right.",
-        "One layer: four steps back.",
-    )  # fmt: skip
+        rows=3,
+        columns=3,
+        label="Four arrows lead from a pixel to its neighbours: left, up and to the left, up, up and to the right.",
+        title="One layer: four steps.",
+    )
     steps.image(3, 3, target=(1, 1))
-    for row, column in ((1, 0), (0, 0), (0, 1), (0, 2)):
-        steps.arrow((1.5 + 0.46 * (row - 1), 1.5 + 0.46 * (column - 1)), (0.35 + 1.15 * row, 0.35 + 1.15 * column))
-    wedge = Panel(
-        4, 8, "Three arrows climb from a pixel in the lowest row along the diagonal to the upper right. Every earlier pixel "
-        "to the right of that diagonal is crossed out.", "Three layers: the diagonal is as far right as they lead.",
-    )  # fmt: skip
-    row, column = 3, 2
-    wedge.image(4, 8, target=(row, column))
-    for i in range(row):
-        for j in range(column + row - i + 1, 8):
-            wedge.cross(i, j)
-    for k in range(3):
-        start = (row + 0.5 - k - 0.46 * (k == 0), column + 0.5 + k + 0.46 * (k == 0))
-        wedge.arrow(start, (row - 0.5 - k, column + 1.5 + k))
-    return Drawing(steps, wedge)
+    for down, right in ((0, -1), (-1, -1), (-1, 0), (-1, 1)):
+        start, end = ((1.5 + far * down, 1.5 + far * right) for far in (0.46, 1.15))
+        steps.arrow(start, end)
+    climb = Panel(
+        rows=4,
+        columns=8,
+        label="Three arrows climb from a pixel along the diagonal to the upper right. Every "
+        "earlier pixel to the right of that diagonal is crossed out.",
+        title="Three layers: the diagonal is as far right as they lead.",
+    )
+    climb.image(4, 8, target=(3, 2))
+    climb.wedge(8, target=(3, 2))
+    for k, near in enumerate((0.46, 0, 0)):
+        climb.arrow((3.5 - k - near, 2.5 + k + near), (2.5 - k, 3.5 + k))
+    return Drawing(steps, climb)
 
 
 def hidden_copies():
-    """A pixel of the rain and its copies in the rows above, all of them inside the blind spot. Chapter 2."""
+    """A pixel of the rain and its copies in the rows above, all in the blind spot. Chapter 2."""
     panel = Panel(
-        4, 9, "The pixel to predict in the lowest row, and its copies in the three rows above, two, four and six columns "
-        "further right. All earlier pixels to the right of the diagonal are crossed out, and all copies are among them.",
-        "Framed: the copies of the pixel to predict. Crossed out: the blind spot.",
-    )  # fmt: skip
-    row, column = 3, 2
-    panel.image(4, 9, target=(row, column))
-    for i in range(row):
-        for j in range(column + row - i + 1, 9):
-            panel.cross(i, j)
-        panel.box(i, column + 2 * (row - i), ink="orange", width=2.6, inset=0.04)
+        rows=4,
+        columns=9,
+        label="The pixel to predict, and its copies in the three rows above, two, four and six "
+        "columns further right. All earlier pixels to the right of the diagonal are crossed out, "
+        "and all copies are among them.",
+    )
+    panel.image(4, 9, target=(3, 2))
+    panel.wedge(9, target=(3, 2))
+    for k in range(1, 4):
+        panel.cell(3 - k, 2 + 2 * k, ink="orange", width=2.6)
     return Drawing(panel)
 
 
 def vertical_padding():
-    """A 2x3 kernel with a row of zeros above the image, step by step; then the result shifted down. Chapter 2."""
-    centred = Panel(
-        5, 5, "A grid of 5 by 5 pixels. A kernel of 2 rows and 3 columns covers part of rows 1 and 2; its result is written "
-        "in row 2, under the kernel's lower row.", "Pad one row above: the result stands in the kernel's lower row.",
-    )  # fmt: skip
-    for column in range(5):
-        centred.padding(0, column)
+    """A 2x3 kernel under a row of zeros, then its result shifted down. Chapter 2."""
+    padded = Panel(
+        rows=5,
+        columns=5,
+        label="A row of dashed zeros above four rows of pixels. A kernel of 2 rows and 3 columns "
+        "covers six pixels; a dot, its result, stands in the middle of its lower row.",
+        title="Pad one row above: the result stands in the kernel's lower row.",
+    )
     shifted = Panel(
-        5, 5, "The same kernel. An arrow moves its result one row down, to the pixel to predict, which lies under the kernel.",
-        "Shift the result down: now the kernel lies above it.",
-    )  # fmt: skip
-    for column in range(5):
-        shifted.padding(0, column)
-    for panel in (centred, shifted):
+        rows=5,
+        columns=5,
+        label="The same. An arrow leads from the dot one row down to the pixel to predict, which "
+        "lies just under the kernel.",
+        title="Shift the result down: now the whole kernel lies above it.",
+    )
+    for panel in (padded, shifted):
+        for column in range(5):
+            panel.padding(0, column)
         for row in range(1, 5):
             for column in range(5):
-                covered = row in (2, 3) and column in (1, 2, 3)
+                covered = row in (2, 3) and 1 <= column <= 3
                 (panel.earlier if covered else panel.later)(row, column)
         panel.kernel(2, 1, 2, 3)
-    for panel in (centred, shifted):
-        panel.words(3.5, 2.5, "●", ink="orange", size=18)
+        panel.words(3.5, 2.5, "●", size=18, ink="orange")
     shifted.target(4, 2)
     shifted.arrow((3.6, 2.5), (4.15, 2.5))
-    return Drawing(centred, shifted)
+    return Drawing(padded, shifted)
 
 
 def first_layer():
-    """What the first layer of the horizontal stream sees: two small kernels, and the two together. Chapter 2."""
-    parts = [("1x3, shifted down", ((0, 0), (0, 1), (0, 2)), (0, 0, 1, 3)), ("2x1, shifted right", ((0, 0), (1, 0)), (0, 0, 2, 1))]
-    said = [
-        "A kernel of one row covers the three pixels above the one to predict.",
-        "A kernel of one column covers the pixel to the left and the one above that.",
+    """What the horizontal stream's first layer sees: two small kernels, and both. Chapter 2."""
+    above, left = {(0, 0), (0, 1), (0, 2)}, {(0, 0), (1, 0)}
+    panels = [
+        Panel(3, 3, "A kernel of 1 by 3 covers the three pixels above.", "1x3, shifted down"),
+        Panel(3, 3, "A kernel of 2 by 1 covers the pixel left and the one above that.", "2x1, shifted right"),
+        Panel(3, 3, "Together they cover the four pixels that mask A keeps.", "together: the four of mask A"),
     ]
-    panels = []
-    for (title, taps, frame), label in zip(parts, said, strict=True):
-        panel = Panel(3, 3, label, title)
-        _neighbourhood(panel, taps)
-        panel.kernel(*frame)
-        panels.append(panel)
-    both = Panel(3, 3, "Together they cover the four pixels that a mask of type A keeps.", "together: mask A's four pixels")
-    _neighbourhood(both, {tap for _, taps, _ in parts for tap in taps})
-    return Drawing(*panels, both)
-
-
-def _neighbourhood(panel, taps):
-    """The 3x3 pixels round the one to predict, those of `taps` tinted."""
-    for row in range(3):
-        for column in range(3):
-            if (row, column) == (1, 1):
-                panel.target(row, column)
-            else:
-                (panel.earlier if (row, column) in taps else panel.later)(row, column)
+    for panel, covered in zip(panels, (above, left, above | left), strict=True):
+        for place in ((row, column) for row in range(3) for column in range(3)):
+            kind = panel.target if place == (1, 1) else panel.earlier if place in covered else panel.later
+            kind(*place)
+    panels[0].kernel(0, 0, 1, 3)
+    panels[1].kernel(0, 0, 2, 1)
+    return Drawing(*panels)
 
 
 def two_streams():
     """The layers of the two streams, and which reads which. Chapter 2."""
     panel = Panel(
-        9.7, 8.6, "A diagram. From the image two columns of layers lead down, vertical at the left and horizontal at the right. "
-        "Arrows lead from each layer to the next of its column, and from each later vertical layer to the horizontal one "
-        "beside it. No arrow leads from right to left. The output comes from the last horizontal layer.",
-    )  # fmt: skip
+        rows=9.7,
+        columns=8.6,
+        label="A diagram. From the image two columns of layers lead down, vertical at the left and "
+        "horizontal at the right. Arrows lead from each layer to the next of its column, and from "
+        "each later vertical layer to the horizontal one beside it. No arrow leads back. The "
+        "prediction comes from the last horizontal layer.",
+    )
     left, right, wide, gap = 0.1, 4.9, 3.6, 0.8
-    kernels = ((("2x3, shift down",), ("1x3, shift down", "2x1, shift right")), (("2x3",), ("2x2",)), (("2x3",), ("2x2",)))
-    panel.box(0, 2.8, 0.9, 3, ink="grey", tint=0.15)
+    panel.box(0, 2.8, 0.9, 3, tint=0.15)
     panel.words(0.45, 4.3, "image")
     panel.arrow((0.9, 3.4), (0.9 + gap, 2.4), ink="grey")
     panel.arrow((0.9, 5.2), (0.9 + gap, 6.2), ink="grey")
-    row = 0.9 + gap
-    for k, lines in enumerate(kernels):
-        height = 1.3 if k else 1.7
-        for name, column, texts, ink in zip(("vertical", "horizontal"), (left, right), lines, ("green", "blue"), strict=True):
-            panel.box(row, column, height, wide, ink=ink, tint=0.2, width=1.6)
-            panel.words(row + 0.4, column + wide / 2, name, bold=True)
-            for line, text in enumerate(texts):
-                panel.words(row + 0.88 + 0.45 * line, column + wide / 2, text, size=14)
-            if k < 2:
-                panel.arrow((row + height, column + wide / 2), (row + height + gap, column + wide / 2), ink=ink)
-        if k:
-            panel.arrow((row + 0.65, left + wide), (row + 0.65, right), ink="green")
-            panel.words(row + 0.33, (left + wide + right) / 2 - 0.05, "1x1", size=13)
-        row += height + gap
-    panel.arrow((row - gap, right + wide / 2), (row, right + wide / 2), ink="blue")
-    panel.box(row, right, 0.9, wide, ink="grey", tint=0.15)
-    panel.words(row + 0.45, right + wide / 2, "prediction")
+
+    def layer(row, column, name, kernels, ink):
+        """A layer's box; returns where it ends."""
+        height = 0.8 + 0.46 * len(kernels)
+        panel.box(row, column, height, wide, ink=ink, tint=0.2, width=1.6)
+        for line, text in enumerate((name, *kernels)):
+            size = 15 if line == 0 else 14
+            panel.words(row + 0.4 + 0.46 * line, column + wide / 2, text, size, bold=line == 0)
+        return row + height
+
+    top = 0.9 + gap
+    ends = [
+        layer(top, left, "vertical", ("2x3, shift down", ""), "green"),
+        layer(top, right, "horizontal", ("1x3, shift down", "2x1, shift right"), "blue"),
+    ]
+    for _ in range(2):
+        top = ends[0] + gap
+        for end, column, ink in zip(ends, (left, right), ("green", "blue"), strict=True):
+            panel.arrow((end, column + wide / 2), (top, column + wide / 2), ink=ink)
+        ends = [
+            layer(top, left, "vertical", ("2x3",), "green"),
+            layer(top, right, "horizontal", ("2x2",), "blue"),
+        ]
+        panel.arrow((top + 0.63, left + wide), (top + 0.63, right), ink="green")
+        panel.words(top + 0.3, (left + wide + right) / 2, "1x1", size=13)
+    panel.arrow((ends[1], right + wide / 2), (ends[1] + gap, right + wide / 2), ink="blue")
+    panel.box(ends[1] + gap, right, 0.9, wide, tint=0.15)
+    panel.words(ends[1] + gap + 0.45, right + wide / 2, "prediction")
     return Drawing(panel)
