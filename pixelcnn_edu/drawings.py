@@ -195,13 +195,13 @@ def causal_orders():
 
 
 def ordinary_convolution():
-    """A 3x3 kernel in the middle of an image and in its corner, its forbidden taps crossed. Chapter 2."""
+    """A 3x3 kernel in the middle of an image and in its corner, its forbidden part crossed out. Chapter 2."""
     middle = Panel(
         rows=5,
         columns=5,
         label="A 3 by 3 kernel centred on the pixel to predict. Four of its nine cells lie on "
         "earlier pixels. The four after the centre are crossed out.",
-        title="In the middle: four taps on the past, five that must go.",
+        title="In the middle: four weights on the past, five that must go.",
     )
     middle.image(5, 5, target=(2, 2))
     corner = Panel(
