@@ -2,7 +2,7 @@
 
 Two ways to get there. `MaskedConv2d` zeroes the weights that would look ahead, as the original PixelCNN does.
 The shifted convolutions use small ordinary kernels and put all their padding on the side of the past, as PixelCNN++
-does: no weight is wasted. Derived in chapter 2.
+does: no weight needs hiding. Derived in chapter 2.
 """
 
 import torch

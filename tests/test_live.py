@@ -303,8 +303,8 @@ def test_a_model_of_another_kind_is_refused(change):
 def test_weights_that_float16_cannot_hold_are_refused():
     model = build(tiny())
     with torch.no_grad():
-        model.to_params.bias[0] = 1e5
-    with pytest.raises(ValueError, match=r"to_params\.bias"):
+        model.head.bias[0] = 1e5
+    with pytest.raises(ValueError, match=r"head\.bias"):
         page_weights(model)
 
 

@@ -104,16 +104,20 @@ class Slides:
     def output(self, output, look):
         if output.output_type == "stream":
             return f"<pre>{html.escape(output.text.rstrip())}</pre>"
+        figure = look.get("figure", {})
         if "text/html" in output.data:
-            return f'<div class="widget">{output.data["text/html"]}</div>'
-        if "image/png" in output.data:
-            alt, figure = html.escape(look.get("image", {}).get("alt", "")), look.get("figure", {})
-            picture = f'<img alt="{alt}" src="data:image/png;base64,{output.data["image/png"].strip()}">'
+            picture = f'<div class="widget">{output.data["text/html"]}</div>'
             if not figure:
-                return f"<figure>{picture}</figure>"
-            caption = self.markdown.renderInline(figure["caption"])
-            return f"<figure>{picture}<figcaption>Fig. {self.labels[figure['name']]}: {caption}</figcaption></figure>"
-        return f"<pre>{html.escape(output.data['text/plain'])}</pre>"
+                return picture
+        elif "image/png" in output.data:
+            alt = html.escape(look.get("image", {}).get("alt", ""))
+            picture = f'<img alt="{alt}" src="data:image/png;base64,{output.data["image/png"].strip()}">'
+        else:
+            return f"<pre>{html.escape(output.data['text/plain'])}</pre>"
+        if not figure:
+            return f"<figure>{picture}</figure>"
+        caption = self.markdown.renderInline(figure["caption"])
+        return f"<figure>{picture}<figcaption>Fig. {self.labels[figure['name']]}: {caption}</figcaption></figure>"
 
     def math_inline(self, tokens, place, options, env):
         return rf"\({html.escape(tokens[place].content)}\)"

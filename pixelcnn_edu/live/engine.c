@@ -205,7 +205,7 @@ static NOINLINE void resize(Kind kind, Part *p, int r, int c) {
 // ---- The network
 
 static Plane image; // with a channel of ones
-static Convolution first_vertical, first_above, first_left, to_params;
+static Convolution stem_vertical, stem_above, stem_left, head;
 static Streams *streams; // at the start, and after each layer
 static Layer *layers;
 static int layer_count;
@@ -271,9 +271,9 @@ EXPORT(build) int build(int channels, int height, int width, int filters, int bl
   layers = allocate(sizeof(Layer) * most);
   streams = allocate(sizeof(Streams) * (most + 1));
 
-  take(&first_vertical, 2, 3, channels + 1, filters);
-  take(&first_above, 1, 3, channels + 1, filters);
-  take(&first_left, 2, 1, channels + 1, filters);
+  take(&stem_vertical, 2, 3, channels + 1, filters);
+  take(&stem_above, 1, 3, channels + 1, filters);
+  take(&stem_left, 2, 1, channels + 1, filters);
   make_streams(&streams[0], 1, filters);
   for (int scale = 0; scale < SCALES; scale++) {
     for (int i = 0; i < blocks; i++) add_layer(BLOCK, 0, filters);
@@ -284,7 +284,7 @@ EXPORT(build) int build(int channels, int height, int width, int filters, int bl
     for (int i = 0; i < blocks + (scale < SCALES - 1); i++) add_layer(BLOCK, --stored, filters);
     if (scale > 0) add_layer(DOUBLE, 0, filters);
   }
-  take(&to_params, 1, 1, filters, outputs);
+  take(&head, 1, 1, filters, outputs);
   return next_weight - weights;
 }
 
@@ -294,8 +294,8 @@ EXPORT(set) void set(int r, int c, int channel, float x) {
 
 EXPORT(row) void row(int r) {
   for (int c = 0; c < image.columns; c++) { // shifted down: row r sees the rows above
-    clear(features, first_vertical.outputs);
-    if (r > 0) add_convolution(features, &first_vertical, &image, r - 1, c);
+    clear(features, stem_vertical.outputs);
+    if (r > 0) add_convolution(features, &stem_vertical, &image, r - 1, c);
     set_stream(&streams[0].vertical, r, c, features);
   }
   for (Layer *layer = layers; layer < layers + layer_count; layer++) {
@@ -312,9 +312,9 @@ EXPORT(row) void row(int r) {
 }
 
 EXPORT(pixel) void pixel(int r, int c) {
-  clear(features, first_above.outputs); // above, shifted down, and to the left, shifted right
-  if (r > 0) add_convolution(features, &first_above, &image, r - 1, c);
-  if (c > 0) add_convolution(features, &first_left, &image, r, c);
+  clear(features, stem_above.outputs); // above, shifted down, and to the left, shifted right
+  if (r > 0) add_convolution(features, &stem_above, &image, r - 1, c);
+  if (c > 0) add_convolution(features, &stem_left, &image, r, c);
   set_stream(&streams[0].horizontal, r, c, features);
   for (Layer *layer = layers; layer < layers + layer_count; layer++) {
     if (r % layer->stride || c % layer->stride) continue;
@@ -327,10 +327,10 @@ EXPORT(pixel) void pixel(int r, int c) {
       resize(layer->kind, p, own_r, own_c);
     }
   }
-  clear(params, to_params.outputs);
-  add(params, to_params.bias, to_params.outputs);
+  clear(params, head.outputs);
+  add(params, head.bias, head.outputs);
   const float *elu = at(&streams[layer_count].horizontal.elu, r, c); // its first half: ELU of x
-  add_product(params, elu, to_params.weight, to_params.inputs, to_params.outputs);
+  add_product(params, elu, head.weight, head.inputs, head.outputs);
 }
 
 EXPORT(parameters) float *parameters(void) {

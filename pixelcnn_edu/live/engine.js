@@ -278,9 +278,9 @@ class PixelCNNpp {
       vertical: new Stream(rows / stride, columns / stride, F),
       horizontal: new Stream(rows / stride, columns / stride, F),
     });
-    this.firstVertical = new Convolution(weights, "first_vertical");
-    this.firstAbove = new Convolution(weights, "first_above");
-    this.firstLeft = new Convolution(weights, "first_left");
+    this.stemVertical = new Convolution(weights, "stem.vertical");
+    this.stemAbove = new Convolution(weights, "stem.above");
+    this.stemLeft = new Convolution(weights, "stem.left");
     this.start = streams(1);
     const outputs = [this.start]; // both streams after each layer
     this.layers = plan(config.blocks).map(({ kind, name, takesBack }) => {
@@ -297,10 +297,10 @@ class PixelCNNpp {
       };
     });
     this.last = outputs.at(-1).horizontal;
-    const { weight, bias } = weights.convolution("to_params");
-    Object.assign(this, { toParams: new Matrix(weight, F, bias.length), paramsBias: bias });
+    const { weight, bias } = weights.convolution("head");
+    Object.assign(this, { head: new Matrix(weight, F, bias.length), headBias: bias });
     this.features = new Float64Array(roundUp(F, 4));
-    this.sums = new Float64Array(this.toParams.outputs);
+    this.sums = new Float64Array(this.head.outputs);
     this.params = this.sums.subarray(0, bias.length);
   }
 
@@ -315,7 +315,7 @@ class PixelCNNpp {
     const { features } = this;
     for (let c = 0; c < this.x.columns; c++) { // shifted down: row r sees the rows above
       features.fill(0);
-      if (r > 0) this.firstVertical.addTo(features, this.x, r - 1, c);
+      if (r > 0) this.stemVertical.addTo(features, this.x, r - 1, c);
       this.start.vertical.set(r, c, features);
     }
     for (const { stride, vertical } of this.layers)
@@ -326,14 +326,14 @@ class PixelCNNpp {
   pixel(r, c) {
     const { features, sums, last } = this;
     features.fill(0); // what lies above, shifted down, and what lies to the left, shifted right
-    if (r > 0) this.firstAbove.addTo(features, this.x, r - 1, c);
-    if (c > 0) this.firstLeft.addTo(features, this.x, r, c);
+    if (r > 0) this.stemAbove.addTo(features, this.x, r - 1, c);
+    if (c > 0) this.stemLeft.addTo(features, this.x, r, c);
     this.start.horizontal.set(r, c, features);
     for (const { stride, horizontal } of this.layers)
       if (r % stride === 0 && c % stride === 0) horizontal.position(r / stride, c / stride);
     sums.fill(0);
-    add(sums, this.paramsBias);
-    this.toParams.addProduct(sums, last.elu.values, last.elu.at(r, c)); // its first half: ELU of x
+    add(sums, this.headBias);
+    this.head.addProduct(sums, last.elu.values, last.elu.at(r, c)); // its first half: ELU of x
     return this.params;
   }
 }
@@ -349,7 +349,7 @@ class WasmPixelCNNpp {
     Object.assign(network, { config, height, width, name: "WebAssembly", exports });
     const place = exports.room_for_weights(values.length);
     new Float32Array(exports.memory.buffer, place, values.length).set(values);
-    const outputs = weights.convolution("to_params").bias.length;
+    const outputs = weights.convolution("head").bias.length;
     const used = exports.build(channels, height, width, F, config.blocks, outputs);
     if (used !== values.length) throw new Error(`expected ${used} weights, got ${values.length}`);
     network.params = new Float32Array(exports.memory.buffer, exports.parameters(), outputs);

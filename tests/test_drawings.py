@@ -1,0 +1,157 @@
+"""The drawings show what the code computes, can be read in both themes and by a screen reader, and stay light."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from contrast import contrast
+
+from pixelcnn_edu import drawings
+from pixelcnn_edu.causal import (
+    DownRightShiftedConv2d,
+    DownShiftedConv2d,
+    MaskedConv2d,
+    down_shift,
+    right_shift,
+)
+from pixelcnn_edu.probes import blind_spot, receptive_field
+
+NAMES = [name for name in drawings.__all__ if name[0].islower()]
+PAGES = {"light": ("#323232", "#ffffff"), "dark": ("#ced6dd", "#14181e")}  # text and ground
+each_drawing = pytest.mark.parametrize("name", NAMES)
+
+
+def panels(name):
+    """The SVG elements of a drawing."""
+    markup = getattr(drawings, name)()._repr_html_()
+    return list(ElementTree.fromstring(markup).iter("svg"))
+
+
+def cells(panel, ink, tinted=True):
+    """The places (row, column) of a panel's cells with that ink, those that are tinted or the rest."""
+    found = set()
+    for box in panel.iter("rect"):
+        single = float(box.get("width")) < drawings.CELL
+        if single and ink in box.get("stroke") and tinted == (box.get("fill") != "none"):
+            found.add(tuple(int(float(box.get(side)) // drawings.CELL) for side in "yx"))
+    return found
+
+
+def crosses(panel):
+    """The places of a panel's crosses."""
+    starts = [
+        re.match(r"M([\d.]+) ([\d.]+)L", path.get("d")) for path in panel.iter("path") if "--px-red" in path.get("stroke")
+    ]
+    return {tuple(int(float(start[side]) // drawings.CELL) for side in (2, 1)) for start in starts}
+
+
+def seen(network, row, column, rows, columns):
+    """The places that a network's output depends on."""
+    field = receptive_field(network, row, column, image_shape=(1, rows, columns))
+    return {tuple(place) for place in field.nonzero().tolist()}
+
+
+# --- what is drawn is true -------------------------------------------------------------------------------------------
+
+
+def test_the_masks_drawn_are_those_of_the_layer():
+    for panel, kind in zip(panels("mask_types"), "AB", strict=True):
+        drawn = [int(text.text) for text in panel.iter("text")]
+        assert drawn == MaskedConv2d(1, 1, 3, kind).mask.flatten().tolist()
+        assert len(cells(panel, "blue")) == sum(drawn)
+
+
+def test_the_blind_spot_drawn_is_that_of_a_deep_stack():
+    stack = torch.nn.Sequential(MaskedConv2d(1, 4, 3, "A"), *[MaskedConv2d(4, 4, 3, "B") for _ in range(12)])
+    for panel, columns in ((panels("blind_spot_paths")[1], 8), (panels("hidden_copies")[0], 9)):
+        blind = blind_spot(receptive_field(stack, 3, 2, image_shape=(1, 4, columns)), 3, 2)
+        assert crosses(panel) == {tuple(place) for place in blind.nonzero().tolist()}
+
+
+def test_one_layer_leads_to_the_four_pixels_of_its_mask():
+    assert cells(panels("blind_spot_paths")[0], "blue") == seen(MaskedConv2d(1, 1, 3, "A"), 1, 1, 3, 3)
+
+
+def test_the_copies_of_the_rain_lie_in_the_crossed_part():
+    (panel,) = panels("hidden_copies")
+    copies = cells(panel, "orange", tinted=False)
+    assert copies == {(3 - k, 2 + 2 * k) for k in (1, 2, 3)}
+    assert copies <= crosses(panel)
+
+
+class _First(torch.nn.Module):
+    def __init__(self, above, left):
+        super().__init__()
+        self.above, self.left = (conv.double() if conv else None for conv in (above, left))
+
+    def forward(self, x):
+        parts = [down_shift(self.above(x))] if self.above else []
+        return sum(parts + ([right_shift(self.left(x))] if self.left else []))
+
+
+def test_the_first_layer_sees_what_is_drawn():
+    above, left = DownShiftedConv2d(1, 1, (1, 3)), DownRightShiftedConv2d(1, 1, (2, 1))
+    networks = (_First(above, None), _First(None, left), _First(above, left))
+    for panel, network in zip(panels("first_layer"), networks, strict=True):
+        assert cells(panel, "blue") == seen(network, 1, 1, 3, 3)
+
+
+def test_the_vertical_stream_sees_what_is_drawn():
+    """The drawing has a row of padding above the image."""
+    kernel = DownShiftedConv2d(1, 1, (2, 3))
+    padded, shifted = panels("vertical_padding")
+    for panel, network, row in ((padded, kernel, 2), (shifted, _First(kernel, None), 3)):
+        assert cells(panel, "blue") == {(i + 1, j) for i, j in seen(network, row, 2, 4, 5)}
+
+
+def test_an_ordinary_convolution_sees_what_is_crossed_out():
+    field = seen(torch.nn.Conv2d(1, 1, 3, padding=1), 2, 2, 5, 5)
+    panel = panels("ordinary_convolution")[0]
+    assert crosses(panel) == {place for place in field if place > (2, 2)}
+    assert len(field & cells(panel, "blue")) == 4
+
+
+# --- how it is drawn -------------------------------------------------------------------------------------------------
+
+
+@each_drawing
+def test_a_drawing_is_described_and_the_same_at_every_call(name):
+    drawing = getattr(drawings, name)()
+    assert drawing._repr_html_() == getattr(drawings, name)()._repr_html_()
+    for panel in panels(name):
+        label = panel.get("aria-label")
+        assert panel.get("role") == "img"
+        assert len(label) >= 30
+        assert re.fullmatch(r"[A-Z].*\.", label)
+        assert label in repr(drawing)
+
+
+@each_drawing
+def test_a_drawing_is_light_and_stays_in_its_frame(name):
+    assert len(getattr(drawings, name)()._repr_html_()) < 12_000
+    for panel in panels(name):
+        left, top, width, height = map(float, panel.get("viewBox").split())
+        assert width <= 340, "a panel must be readable on a phone"
+        for box in panel.iter("rect"):
+            x, y, w, h = (float(box.get(side)) for side in ("x", "y", "width", "height"))
+            assert left <= x
+            assert top <= y
+            assert x + w <= left + width
+            assert y + h <= top + height
+
+
+@each_drawing
+def test_a_drawing_has_no_names_that_another_could_have_too(name):
+    assert " id=" not in getattr(drawings, name)()._repr_html_()
+
+
+@pytest.mark.parametrize("theme", PAGES)
+@pytest.mark.parametrize("ink", drawings.INKS)
+def test_every_ink_can_be_seen_in_both_themes(ink, theme):
+    """The browser mixes an ink with the text's colour, 72 to 28."""
+    text, ground = PAGES[theme]
+    channels = [[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in (drawings.INKS[ink], text)]
+    mixed = "#" + "".join(f"{round(0.72 * a + 0.28 * b):02x}" for a, b in zip(*channels, strict=True))
+    assert f"{drawings.INKS[ink]} 72%,currentColor" in drawings.STYLE
+    assert contrast(mixed, ground) >= 3
