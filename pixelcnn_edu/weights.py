@@ -98,7 +98,7 @@ def load_openai(source, config=None, averaged=True):
             released code does for its test scores and samples, or the weights of the last step.
 
     Returns:
-        The model in evaluation mode, in the variables' own precision: the released code's
+        The model in evaluation mode, in the variables' own precision. The released code's
         checkpoints give float32, float64 arrays a float64 model. Directions V and lengths g are
         the released code's, so that gradients can be compared too.
 
