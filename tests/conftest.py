@@ -5,6 +5,7 @@ import functools
 import http.server
 import os
 import shutil
+import signal
 import threading
 
 import pytest
@@ -17,6 +18,7 @@ from tools.print_book import CHROMIUM
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background deaf to Ctrl-C
 
 SLOW = {"browser", "html", "python"}  # fixtures: a browser, the built pages, an environment of its own
 
