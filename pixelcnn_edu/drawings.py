@@ -8,6 +8,7 @@ in cells from the upper left corner, as in a tensor.
 
 import html
 import math
+from fractions import Fraction
 
 from pixelcnn_edu.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 
@@ -16,10 +17,15 @@ __all__ = [
     "Panel",
     "blind_spot_paths",
     "causal_orders",
+    "chain_rule",
+    "coder",
+    "coding_interval",
+    "contexts",
     "first_layer",
     "hidden_copies",
     "mask_types",
     "ordinary_convolution",
+    "raster_order",
     "two_streams",
     "vertical_padding",
 ]
@@ -103,6 +109,11 @@ class Panel:
         path = f"M{left} {top}L{right} {bottom}M{left} {bottom}L{right} {top}"
         self.parts.append(f'<path d="{path}" fill="none" {_line(ink, 2.2)}/>')
 
+    def line(self, start, end, ink="grey"):
+        """A thin straight line from one point (row, column) to another."""
+        path = f"M{_units(start[1])} {_units(start[0])}L{_units(end[1])} {_units(end[0])}"
+        self.parts.append(f'<path d="{path}" fill="none" {_line(ink, 1.2)}/>')
+
     def arrow(self, start, end, ink="orange"):
         """A straight arrow from one point (row, column) to another."""
         length = math.dist(start, end)
@@ -159,6 +170,144 @@ def _line(ink, width, dashes=""):
     """The attributes of a line."""
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
     return f'stroke="var(--px-{ink})" stroke-width="{width:g}"{dashed}'
+
+
+# --- chapter 1 --------------------------------------------------------------------------------------
+
+CODED = (((1, 2, 1), 1), ((2, 1, 1), 2), ((2, 1, 1), 0))  # quarters of each level, and the level that occurred
+
+
+def raster_order():
+    """An image of 2 by 2 pixels as a sequence, and as it lies in memory. Chapter 1."""
+    raster = Panel(
+        rows=2.2,
+        columns=6.2,
+        label="Two rows of two pixels, each of three cells for red, green and blue. The cells are "
+        "numbered 0 to 11, pixel after pixel: R0, G1, B2, then R3, G4, B5, and so on.",
+        title="Raster order: pixel by pixel, and in each red, green, blue.",
+    )
+    memory = Panel(
+        rows=3,
+        columns=4,
+        label="The same twelve numbers as three rows, one for each channel: R0, R3, R6, R9, then "
+        "G1, G4, G7, G10, then B2, B5, B8, B11.",
+        title="In memory: all of red first, then green, then blue.",
+    )
+    for place in range(12):
+        pixel, channel = divmod(place, 3)
+        row, column = divmod(pixel, 2)
+        look = {"text": f"{'RGB'[channel]}{place}", "ink": ("red", "green", "blue")[channel], "tint": 0.22}
+        raster.cell(1.2 * row, 3.2 * column + channel, **look)
+        memory.cell(channel, pixel, **look)
+    return Drawing(raster, memory)
+
+
+def coding_interval():
+    """The interval from 0 to 1, cut by three predictions in turn; the slice that occurred is kept. Chapter 1."""
+    left, wide, high, gap = 1.2, 6.8, 1.2, 1.5
+    panel = Panel(
+        rows=3 * (high + gap),
+        columns=9.2,
+        label="Three bars below one another. The first goes from 0 to 1 and is cut into slices for "
+        "the levels 0, 1 and 2, of a quarter, a half and a quarter. The slice of level 1 is kept and "
+        "becomes the second bar, from 1/4 to 3/4. Its slice of level 2, a quarter, becomes the third "
+        "bar, from 5/8 to 3/4. Its slice of level 0, a half, remains: 1/16 of the first bar, 4 bits.",
+    )
+    low, width = Fraction(0), Fraction(1)
+    for step, (quarters, level) in enumerate(CODED):
+        top = step * (high + gap)
+        panel.words(top + high / 2, left - 0.15, str(low), size=14, anchor="end")
+        panel.words(top + high / 2, left + wide + 0.15, str(low + width), size=14, anchor="start")
+        start = left
+        for name, share in enumerate(quarters):
+            end = start + share * wide / 4
+            panel.box(top, start, high, end - start, ink="blue", tint=0.22 if name == level else 0.0)
+            panel.words(top + 0.38, (start + end) / 2, str(name), bold=True)
+            panel.words(top + 0.85, (start + end) / 2, f"p = {Fraction(share, 4)}", size=13)
+            if name == level:
+                kept = start, end
+            start = end
+        panel.box(top, kept[0], high, kept[1] - kept[0], ink="orange", width=2.6)
+        share = Fraction(quarters[level], 4)
+        low, width = low + width * Fraction(sum(quarters[:level]), 4), width * share
+        middle = (sum(kept) / 2 + left + wide / 2) / 2
+        if step + 1 < len(CODED):
+            for start, end in zip(kept, (left, left + wide), strict=True):
+                panel.line((top + high, start), (top + high + gap, end))
+            bits = share.denominator.bit_length() - 1
+            panel.words(top + high + gap / 2, middle, f"{level} occurs: {bits} bit{'s' * (bits > 1)}", size=14)
+    panel.words(top + high + 0.5, left + wide / 2, f"what remains: {low} to {low + width}, {width} wide", size=14)
+    bits = width.denominator.bit_length() - 1
+    digits = f"{low.numerator * (width.denominator // low.denominator):0{bits}b}"
+    panel.words(top + high + 1.05, left + wide / 2, f"{bits} bits name it: {digits}", bold=True)
+    return Drawing(panel)
+
+
+def chain_rule():
+    """A row for each of the first four numbers: what is known before it, and its factor. Chapter 1."""
+    names = [f"x{digit}" for digit in "₁₂₃₄"]
+    panel = Panel(
+        rows=5.1,
+        columns=8.6,
+        label="Four rows, a staircase. In the first the number x1 is to be predicted from nothing, "
+        "with the factor p of x1. In each further row one number more is known, up to the factor "
+        "p of x4 given x1, x2 and x3. Below, their product: p of x1 to x4.",
+    )
+    for row, name in enumerate(names):
+        for column, known in enumerate(names[:row]):
+            panel.earlier(row, column, known)
+        panel.target(row, row)
+        given = f" | {', '.join(names[:row])}" if row else ""
+        panel.words(row + 0.5, 4.5, "×" if row else "", anchor="middle")
+        panel.words(row + 0.5, 4.9, f"p({name}{given})", anchor="start")
+    panel.line((4.1, 4.3), (4.1, 8.5))
+    panel.words(4.6, 4.5, "=")
+    panel.words(4.6, 4.9, f"p({', '.join(names)})", anchor="start", bold=True)
+    return Drawing(panel)
+
+
+def contexts():
+    """What each of chapter 1's guesses looks at. Chapter 1."""
+    seen = {
+        "histogram": set(),
+        "left neighbour": {(1, 0)},
+        "linear context": {(0, 0), (0, 1), (1, 0)},
+    }
+    panels = []
+    for name, pixels in seen.items():
+        label = f"Six pixels. Of the five around the pixel to predict, {len(pixels)} may be used by the {name}."
+        panel = Panel(2, 3, label, name)
+        for place in ((row, column) for row in range(2) for column in range(3)):
+            kind = panel.target if place == (1, 1) else panel.earlier if place in pixels else panel.later
+            kind(*place)
+        panels.append(panel)
+    return Drawing(*panels)
+
+
+def coder():
+    """An image becomes a code and an image again; encoder and decoder ask the same predictor. Chapter 1."""
+    panel = Panel(
+        rows=7.5,
+        columns=9,
+        label="A diagram. An arrow leads from the image to the encoder, from there to a code of zeros "
+        "and ones, on to the decoder, and to the image. A predictor stands beside them; arrows lead "
+        "from it to the encoder and to the decoder.",
+    )
+    left, wide, high, gap = 0.1, 4.4, 0.9, 0.75
+    boxes = ("image", "encoder", "1010…", "decoder", "the same image")
+    for place, text in enumerate(boxes):
+        top, works = place * (high + gap), "coder" in text
+        panel.box(top, left, high, wide, ink="blue" if works else "grey", tint=0.2 if works else 0.1)
+        panel.words(top + high / 2, left + wide / 2, text, bold=works)
+        if place:
+            panel.arrow((top - gap, left + wide / 2), (top, left + wide / 2), ink="blue")
+    top, height = high + gap, 3 * high + 2 * gap
+    panel.box(top, 6.2, height, 2.7, ink="green", tint=0.2)
+    panel.words(top + height / 2, 7.55, "predictor", bold=True)
+    for row in (top + high / 2, top + height - high / 2):
+        panel.arrow((row, 6.2), (row, left + wide), ink="green")
+        panel.words(row - 0.3, (left + wide + 6.2) / 2, "p", size=14)
+    return Drawing(panel)
 
 
 # --- chapter 2 --------------------------------------------------------------------------------------

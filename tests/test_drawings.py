@@ -1,6 +1,7 @@
 """The drawings show what the code computes, can be read in both themes and by a screen reader, and stay light."""
 
 import re
+from fractions import Fraction
 from xml.etree import ElementTree
 
 import pytest
@@ -15,6 +16,7 @@ from pixelcnn_edu.causal import (
     down_shift,
     right_shift,
 )
+from pixelcnn_edu.exercises.chapter01 import _chapter_context
 from pixelcnn_edu.probes import blind_spot, receptive_field
 
 NAMES = [name for name in drawings.__all__ if name[0].islower()]
@@ -52,7 +54,62 @@ def seen(network, row, column, rows, columns):
     return {tuple(place) for place in field.nonzero().tolist()}
 
 
+def texts(panel):
+    """Where a panel's texts stand, (row, column) of their cell, and what they say."""
+    return {tuple(int(float(text.get(side)) // drawings.CELL) for side in "yx"): text.text for text in panel.iter("text")}
+
+
 # --- what is drawn is true -------------------------------------------------------------------------------------------
+
+
+def test_the_orders_drawn_are_those_of_a_tensor():
+    raster, memory = panels("raster_order")
+    image = torch.arange(12).view(2, 2, 3).movedim(2, 0)  # (C, H, W), numbered in raster order
+    assert [text for _, text in sorted(texts(raster).items())] == [f"{'RGB'[n % 3]}{n}" for n in range(12)]
+    drawn = {place: int(text[1:]) for place, text in texts(memory).items()}
+    assert drawn == {(c, n): image[c].flatten()[n].item() for c in range(3) for n in range(4)}
+
+
+def test_the_interval_shrinks_as_the_slices_say_and_its_code_lies_in_it():
+    (panel,) = panels("coding_interval")
+    boxes = [box for box in panel.iter("rect") if "blue" in box.get("stroke")]
+    kept = [box for box in panel.iter("rect") if "orange" in box.get("stroke")]
+    left = min(float(box.get("x")) for box in boxes)
+    wide = sum(float(box.get("width")) for box in boxes) / 3  # three bars of the same length
+    low, width = 0.0, 1.0
+    for box in kept:
+        low += width * (float(box.get("x")) - left) / wide
+        width *= float(box.get("width")) / wide
+    said = [text.text for text in panel.iter("text")]
+    (code,) = (text.split(": ")[1] for text in said if "name it" in text)
+    assert low == pytest.approx(int(code, 2) / 2 ** len(code), abs=0.002)
+    assert width == pytest.approx(2 ** -len(code), abs=0.002)
+    assert sum(int(bits) for text in said for bits in re.findall(r"occurs: (\d) bit", text)) == len(code) - 1
+    probabilities = [float(Fraction(text[4:])) for text in said if text.startswith("p = ")]
+    assert probabilities == pytest.approx([float(box.get("width")) / wide for box in boxes], abs=0.002)
+
+
+def test_each_factor_of_the_chain_rule_is_given_all_numbers_before_it():
+    (panel,) = panels("chain_rule")
+    assert cells(panel, "blue") == {(row, column) for row in range(4) for column in range(row)}
+    said = [text.text for text in panel.iter("text")]
+    for row in range(1, 4):
+        known = [text for (i, _), text in sorted(texts(panel).items()) if i == row and text.startswith("x")]
+        assert f"p({'x₁x₂x₃x₄'[2 * row : 2 * row + 2]} | {', '.join(known)})" in said
+
+
+def test_the_linear_context_drawn_is_the_one_of_the_chapter():
+    nothing, neighbour, linear = panels("contexts")
+    images = torch.zeros(1, 3, 2, 3, dtype=torch.uint8)
+    before, used = _chapter_context(images)[..., 1, 1], set()
+    for row, column in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 2)):
+        changed = images.clone()
+        changed[:, :, row, column] = 9
+        if not torch.equal(_chapter_context(changed)[..., 1, 1], before):
+            used.add((row, column))
+    assert cells(linear, "blue") == used
+    assert cells(neighbour, "blue") == {(1, 0)}
+    assert not cells(nothing, "blue")
 
 
 def test_the_masks_drawn_are_those_of_the_layer():
