@@ -15,17 +15,21 @@ from pixelcnn_edu.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 __all__ = [
     "Drawing",
     "Panel",
+    "bin_of_sigmoid",
     "blind_spot_paths",
     "causal_orders",
     "chain_rule",
     "coder",
     "coding_interval",
     "contexts",
+    "edge_bins",
     "first_layer",
     "hidden_copies",
     "mask_types",
     "ordinary_convolution",
     "raster_order",
+    "sample_from_sigmoid",
+    "two_bells",
     "two_streams",
     "vertical_padding",
 ]
@@ -125,6 +129,14 @@ class Panel:
         sides = [(neck[0] + side * right, neck[1] - side * down) for side in (head / 2, -head / 2)]
         points = " ".join(f"{_units(column)},{_units(row)}" for row, column in [end, *sides])
         self.parts.append(f'<polygon points="{points}" fill="var(--px-{ink})"/>')
+
+    def curve(self, points, ink="blue", tint=0.0, width=2.4, dashes=""):
+        """A line through points (row, column); what it encloses is tinted, its ends joined."""
+        path = "M" + "L".join(f"{_units(column)} {_units(row)}" for row, column in points)
+        if tint:
+            self.parts.append(f'<path d="{path}Z" fill="var(--px-{ink})" fill-opacity="{tint:g}"/>')
+        if width:
+            self.parts.append(f'<path d="{path}" fill="none" {_line(ink, width, dashes)}/>')
 
     # --- pixels of a kind, the same in every drawing ------------------------------------------------
 
@@ -524,3 +536,172 @@ def two_streams():
     panel.box(ends[1] + gap, right, 0.9, wide, tint=0.15)
     panel.words(ends[1] + gap + 0.45, right + wide / 2, "prediction")
     return Drawing(panel)
+
+
+# --- chapter 4 --------------------------------------------------------------------------------------
+
+
+class _Chart(Panel):
+    """A panel with an axis along its lower edge, for a curve of height 0 to 1 over the columns.
+
+    The curve is a logistic's, with its mean and scale in columns: its CDF or its bell.
+    """
+
+    def __init__(self, label, title, mean=4.2, scale=0.7, columns=8.8):
+        super().__init__(rows=6, columns=columns, label=label, title=title)
+        self.mean, self.scale, self.left, self.right = mean, scale, 1.3, columns - 0.2
+        self.curve([(5, self.left), (5, self.right)], ink="grey", width=1)
+
+    def row(self, height):
+        """Where a height stands: 0 on the axis, 1 four rows above it."""
+        return 5 - 4 * height
+
+    def cdf(self, column):
+        return 1 / (1 + math.exp((self.mean - column) / self.scale))
+
+    def bell(self, column):
+        """The logistic's density, as tall as 0.9 at most."""
+        return 3.6 * self.cdf(column) * (1 - self.cdf(column))
+
+    def points(self, function, start=None, stop=None):
+        """Points of a curve from column to column, eight in each cell."""
+        start, stop = self.left if start is None else start, self.right if stop is None else stop
+        count = math.ceil(8 * (stop - start))
+        places = [start + (stop - start) * i / count for i in range(count + 1)]
+        return [(self.row(function(column)), column) for column in places]
+
+    def area(self, function, start, stop, ink="orange", tint=0.45):
+        """Tint what lies between the axis and the curve."""
+        self.curve([(5, start), *self.points(function, start, stop), (5, stop)], ink, tint, width=0)
+
+
+def _cdf_chart(label, title):
+    """A sigmoid from 0 to 1 with an axis for its height."""
+    chart = _Chart(label, title)
+    chart.curve([(0.6, chart.left), (5, chart.left)], ink="grey", width=1)
+    chart.words(5, chart.left - 0.2, "0", anchor="end")
+    chart.words(1, chart.left - 0.2, "1", anchor="end")
+    chart.curve([(1, chart.left), (1, chart.right)], ink="grey", width=0.8, dashes="2 4")
+    chart.curve(chart.points(chart.cdf))
+    return chart
+
+
+def bin_of_sigmoid():
+    """A level's probability twice: as a difference of two sigmoids, and as an area under the bell. Chapter 4."""
+    lower, upper = 4.4, 5.6
+    sigmoid = _cdf_chart(
+        "A curve rises from 0 to 1 in the shape of an S. At the two edges of a bin, x - h and x + h, dashed "
+        "lines lead up to the curve and from there to the left, where a bar spans the two heights: P(x).",
+        "The sigmoid F: the bar is its rise across the bin.",
+    )
+    bell = _Chart(
+        "A bell over the same axis, symmetric about its mean. The area under it between the edges of the bin is tinted.",
+        "The bell, which is the slope of F: the same number is an area.",
+    )
+    for chart, function in ((sigmoid, sigmoid.cdf), (bell, bell.bell)):
+        for edge, name, anchor in ((lower, "x − h", "end"), (upper, "x + h", "start")):
+            chart.curve([(5.1, edge), (chart.row(function(edge)), edge)], "orange", width=1.6, dashes="5 3")
+            chart.words(5.45, edge + (0.25 if anchor == "end" else -0.25), name, anchor=anchor)
+    for edge in (lower, upper):
+        height = sigmoid.row(sigmoid.cdf(edge))
+        sigmoid.curve([(height, edge), (height, sigmoid.left)], "orange", width=1.6, dashes="5 3")
+    top, bottom = sigmoid.row(sigmoid.cdf(upper)), sigmoid.row(sigmoid.cdf(lower))
+    sigmoid.box(top, sigmoid.left - 0.45, bottom - top, 0.45, ink="orange", tint=0.45, width=1.6)
+    sigmoid.words((top + bottom) / 2, sigmoid.left - 0.6, "P", anchor="end", bold=True)
+    bell.area(bell.bell, lower, upper)
+    bell.curve(bell.points(bell.bell))
+    bell.curve([(5.1, bell.mean), (5, bell.mean)], ink="grey", width=1)
+    bell.words(0.85, bell.mean, "μ")
+    bell.arrow((2.6, 6.9), (3.9, 5.2))
+    bell.words(2.3, 7.2, "P", bold=True)
+    return Drawing(sigmoid, bell)
+
+
+def edge_bins():
+    """What lies beyond the last level: lost, or counted with it. Chapter 4."""
+    charts = [
+        _Chart(
+            "A bell near the right end of the levels. The last bin, 255, is tinted up to its edge; "
+            "the tail of the bell beyond that edge is crossed out.",
+            "Closed: the tail beyond the last bin belongs to no level.",
+            mean=6.0,
+        ),
+        _Chart(
+            "The same bell. The last bin, 255, is tinted together with the whole tail beyond it, "
+            "and an arrow leads on to plus infinity; at the left, an arrow leads from bin 0 to minus infinity.",
+            "Open: 0 and 255 also hold what lies beyond them.",
+            mean=6.0,
+        ),
+    ]
+    names = ("0", "1", "2", "…", "254", "255")
+    first, last = 1.4, 1.4 + len(names)  # a bin is one column wide
+    for chart, stop in zip(charts, (last, charts[1].right), strict=True):
+        chart.area(chart.bell, last - 1, stop)
+        for edge in range(len(names) + 1):
+            height = chart.row(chart.bell(first + edge)) if 0 < edge < len(names) else 1.4
+            chart.curve([(5, first + edge), (height, first + edge)], "grey", width=1, dashes="3 3")
+        for place, name in enumerate(names):
+            chart.words(5.4, first + place + 0.5, name, size=14)
+        chart.curve(chart.points(chart.bell, chart.left))
+    charts[0].cross(3.95, last + 0.15)
+    charts[1].arrow((2.4, last - 0.6), (2.4, charts[1].right))
+    charts[1].words(2, last + 0.55, "+∞")
+    charts[1].arrow((2.4, first + 0.6), (2.4, 0.1))
+    charts[1].words(2, 0.6, "−∞")
+    return Drawing(*charts)
+
+
+def two_bells():
+    """Two weighted bells, and their sum: a mixture. Chapter 4."""
+    parts = (("π₁", 0.35, 2.9, 0.25), ("π₂", 0.65, 5.6, 0.55))  # weight, mean, scale
+    bells = _Chart(
+        "Two bells over one axis: a narrow one at the left with the weight pi 1, a broad one at the right with pi 2.",
+        "Two bells, each times its weight.",
+    )
+    mixture = _Chart(
+        "The sum of the two bells, a curve with two humps, cut into bars, one for each level.",
+        "Their sum, cut into bars: a mixture.",
+    )
+
+    def component(weight, mean, scale):
+        """A bell of that area, in columns."""
+        bell = _Chart("", "", mean, scale)
+        return lambda column: 2.2 * weight * bell.cdf(column) * (1 - bell.cdf(column)) / scale
+
+    curves = [component(*numbers) for _, *numbers in parts]
+
+    def both(column):
+        return sum(curve(column) for curve in curves)
+
+    for (name, _, mean, _), curve, ink in zip(parts, curves, ("green", "purple"), strict=True):
+        bells.curve(bells.points(curve), ink=ink)
+        bells.words(bells.row(curve(mean)) - 0.4, mean, name, ink=ink)
+        mixture.curve(mixture.points(curve), ink=ink, width=1.4, dashes="4 4")
+    width = 0.5
+    for place in range(14):
+        column = mixture.left + 0.15 + place * width
+        top = mixture.row(both(column + width / 2))
+        mixture.box(top, column, 5 - top, width, ink="blue", tint=0.25)
+    mixture.curve(mixture.points(both))
+    return Drawing(bells, mixture)
+
+
+def sample_from_sigmoid():
+    """A sample: from a uniform height to the curve, down to an intensity, and to the nearest level. Chapter 4."""
+    chart = _cdf_chart(
+        "The S-shaped curve again. An arrow leads from a height u at the left axis across to the curve, "
+        "another from there down to the axis, to nu. Nu lies within a bin, and a dot marks the middle of that bin.",
+        "Across from a random height u, down to ν, and to the level in whose bin ν lies.",
+    )
+    height, first = 0.74, chart.left + 0.5  # of the sample, and where the first bin begins
+    nu = chart.mean + chart.scale * math.log(height / (1 - height))
+    for edge in range(7):
+        chart.curve([(4.85, first + edge), (5.15, first + edge)], ink="grey", width=1.6)
+    level = first + math.floor(nu - first) + 0.5
+    chart.words(chart.row(height), chart.left - 0.2, "u", anchor="end", bold=True)
+    chart.arrow((chart.row(height), chart.left), (chart.row(height), nu))
+    chart.arrow((chart.row(height), nu), (5, nu))
+    chart.words(4.4, nu + 0.3, "ν", bold=True)
+    chart.words(5, level, "●", size=18, ink="orange")
+    chart.words(5.55, level, "level")
+    return Drawing(chart)

@@ -4,6 +4,7 @@ import re
 from fractions import Fraction
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 from contrast import contrast
@@ -167,6 +168,61 @@ def test_an_ordinary_convolution_sees_what_is_crossed_out():
     panel = panels("ordinary_convolution")[0]
     assert crosses(panel) == {place for place in field if place > (2, 2)}
     assert len(field & cells(panel, "blue")) == 4
+
+
+def line(path):
+    """The points (column, row) of a path, in cells."""
+    numbers = [float(number) / drawings.CELL for number in re.findall(r"-?[\d.]+", path.get("d"))]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def widest(panel):
+    """The points of a chart's main curve: its thickest path that is solid."""
+    return line(
+        max(
+            (path for path in panel.iter("path") if path.get("fill") == "none"),
+            key=lambda path: float(path.get("stroke-width")),
+        )
+    )
+
+
+def heights(points):
+    """Points (column, row) of a chart as columns and heights, which run from 0 on the axis to 1."""
+    columns, rows = torch.tensor(points).T
+    return columns, (5 - rows) / 4
+
+
+def test_the_curve_drawn_is_a_sigmoid_and_the_bar_its_rise_across_the_bin():
+    panel = panels("bin_of_sigmoid")[0]
+    columns, cdf = heights(widest(panel))
+    z = torch.logit(cdf.double().clamp(1e-9, 1 - 1e-9))
+    inside = (cdf > 0.02) & (cdf < 0.98)
+    slopes = z[inside].diff() / columns.double()[inside].diff()
+    torch.testing.assert_close(slopes, slopes.mean().expand_as(slopes), rtol=0.2, atol=0)
+    dashed = [line(path) for path in panel.iter("path") if path.get("stroke-dasharray") == "5 3"]
+    edges = [points[0][0] for points in dashed if points[0][0] == points[1][0]]  # of the bin: upright lines
+    rise = np.diff(np.interp(sorted(edges), columns, cdf))
+    (bar,) = panel.iter("rect")
+    assert float(bar.get("height")) / drawings.CELL / 4 == pytest.approx(rise.item(), abs=0.01)
+
+
+def test_the_mixture_drawn_is_the_sum_of_its_bells():
+    bells, mixture = panels("two_bells")
+    curves = [heights(line(path))[1] for path in bells.iter("path") if len(line(path)) > 5]
+    assert len(curves) == 2
+    torch.testing.assert_close(heights(widest(mixture))[1], sum(curves), atol=0.01, rtol=0)
+
+
+def test_the_sample_drawn_lies_below_the_curve_and_in_the_bin_of_its_level():
+    (panel,) = panels("sample_from_sigmoid")
+    columns, cdf = heights(widest(panel))
+    tips = [float(head.get("points").split()[0].split(",")[0]) / drawings.CELL for head in panel.iter("polygon")]
+    across, _ = panel.iter("polygon")
+    height = 1.25 - float(across.get("points").split()[0].split(",")[1]) / drawings.CELL / 4
+    assert tips[0] == pytest.approx(tips[1], abs=0.01)
+    assert float(np.interp(tips[1], columns, cdf)) == pytest.approx(height, abs=0.01)
+    (dot,) = (text for text in panel.iter("text") if text.text == "●")
+    assert abs(float(dot.get("x")) / drawings.CELL - tips[1]) < 0.5
 
 
 # --- how it is drawn -------------------------------------------------------------------------------------------------

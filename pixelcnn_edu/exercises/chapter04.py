@@ -102,10 +102,10 @@ def _log_prob_between(answer):
         return None
     if answers(_between):
         if got[5] == got[6] and math.isfinite(got[5]):
-            return f"two ranges far from the mean both get {got[5]:.4g}: a clamp hides how far they are (section 4.2)"
-        return f"near the mean you are right; far from it you say {got[5]:.4g}, and the digits are lost (section 4.2)"
+            return f"two ranges far from the mean both get {got[5]:.4g}: a clamp hides how far they are (section 4.5)"
+        return f"near the mean you are right; far from it you say {got[5]:.4g}, and the digits are lost (section 4.5)"
     if answers(lambda *case: math.exp(_between(*case))):
-        return "these are probabilities; the logarithm is asked for, and taking it at the end loses the digits (section 4.2)"
+        return "these are probabilities; the logarithm is asked for, and taking it at the end loses the digits (section 4.5)"
     if answers(lambda *case: _between(*case) / math.log(2)):
         return "these are bits; nats are asked for"
     if answers(lambda low, high, *rest: _between(low, low, *rest)):
