@@ -1,5 +1,6 @@
 """Recorded runs: a folder that holds what was trained, how, where, and how well; written by `fit`, read by the chapters."""
 
+import contextlib
 import csv
 import datetime
 import hashlib
@@ -84,7 +85,8 @@ def recorded(name):
     checkout, clone = Path(__file__).resolve().parent.parent / "book" / "runs", Path("repository", "book", "runs")
     places = [runs / name for runs in (Path("runs"), checkout, clone)]
     if not any(place.exists() for place in places) and (address := _installed_from()):
-        subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, "repository"], check=False)
+        with contextlib.suppress(OSError):  # no git: what there is to say then stands below
+            subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, "repository"], check=False)
     for place in places:
         if place.exists():
             return place

@@ -83,6 +83,7 @@ def test_the_parameters_equal_those_of_a_whole_pass_at_every_pixel(changes):
     assert largest_difference(model.float()) < 5e-6
 
 
+@pytest.mark.slow
 def test_they_equal_them_in_the_recorded_configuration():
     model = initialised(Config.small())
     assert largest_difference(model.float(), count=1) < 5e-6

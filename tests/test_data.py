@@ -306,6 +306,7 @@ def test_an_interrupted_download_leaves_nothing_and_the_next_one_succeeds(cifar,
     assert len(load_images("cifar10", "test", root)[0]) == RECORDS
 
 
+@pytest.mark.slow
 def test_two_processes_that_download_at_once_do_not_collide(cifar, serve, tmp_path):
     """Three real processes and one folder."""
     content = archive_of(cifar)

@@ -452,6 +452,7 @@ def parameters(draw):
     return torch.tensor(chosen)[places], images, levels
 
 
+@pytest.mark.slow
 @settings(max_examples=2000, deadline=None, derandomize=True)
 @given(drawn=parameters())
 def test_whatever_the_parameters_scores_and_gradients_are_finite_and_never_above_zero(drawn):

@@ -3,6 +3,7 @@
 import builtins
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 import subprocess
@@ -99,6 +100,18 @@ def test_the_names_of_the_package_stand_in_alphabetical_order():
 
 def test_the_version_is_a_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+", pixelcnn_edu.__version__)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", [None, "ACTIVE"])
+def test_threads_wait_without_spinning_unless_the_user_says_otherwise(policy):
+    """Where another program is busy, spinning threads keep the core from the one they wait for."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | {"OMP_DISPLAY_ENV": "TRUE"}
+    if policy:
+        environment["OMP_WAIT_POLICY"] = policy
+    command = [sys.executable, "-c", "import pixelcnn_edu"]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+    assert re.findall(r"OMP_WAIT_POLICY\W+(\w+)", shown) == [policy or "PASSIVE"]  # as the library that computes has read it
 
 
 IMPORT = """

@@ -5,6 +5,7 @@ import math
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -238,3 +239,49 @@ def test_the_commit_of_a_checkout_that_is_not_the_packages_is_not_recorded(tmp_p
     assert runs_module._commit() is None
     subprocess.run([*git, "add", "site-packages"], check=True)
     assert re.fullmatch("[0-9a-f]{40}-dirty", runs_module._commit())
+
+
+def git(*command, cwd):
+    subprocess.run(["git", "-c", "user.name=-", "-c", "user.email=-", *command], cwd=cwd, check=True, capture_output=True)
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """A chapter downloaded into an empty folder, with the package far from the book."""
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(runs_module, "__file__", str(tmp_path / "site-packages" / "pixelcnn_edu" / "runs.py"))
+    return folder
+
+
+def test_a_recorded_run_is_found_beside_the_notebook_else_in_the_checkout_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        runs_module.recorded("cifar10-small") == Path(__file__).resolve().parent.parent / "book" / "runs" / "cifar10-small"
+    )
+    (tmp_path / "runs" / "cifar10-small").mkdir(parents=True)
+    assert runs_module.recorded("cifar10-small") == Path("runs", "cifar10-small")
+
+
+def test_where_pip_fetched_the_package_from_a_repository_that_is_cloned_once(tmp_path, alone, monkeypatch):
+    repository = tmp_path / "origin"
+    (repository / "book" / "runs" / "a-run").mkdir(parents=True)
+    (repository / "book" / "runs" / "a-run" / "config.json").write_text("{}")
+    git("init", "--quiet", cwd=repository)
+    git("add", ".", cwd=repository)
+    git("commit", "--quiet", "--message", "-", cwd=repository)
+    monkeypatch.setattr(runs_module, "_installed_from", lambda: f"file://{repository}")
+    assert (runs_module.recorded("a-run") / "config.json").read_text() == "{}"
+    monkeypatch.setattr(runs_module, "_installed_from", lambda: pytest.fail("looked for a second time"))
+    assert runs_module.recorded("a-run") == Path("repository", "book", "runs", "a-run")
+
+
+@pytest.mark.parametrize("address", [None, "file:///nowhere"])
+@pytest.mark.parametrize("path", [None, ""])
+def test_a_run_that_is_nowhere_is_asked_for_in_one_sentence(alone, monkeypatch, address, path):
+    if path is not None:
+        monkeypatch.setenv("PATH", path)  # no git
+    monkeypatch.setattr(runs_module, "_installed_from", lambda: address)
+    with pytest.raises(FileNotFoundError, match=rf"a-run.*book/runs.*{alone}/runs"):
+        runs_module.recorded("a-run")

@@ -169,6 +169,7 @@ def test_the_same_seed_gives_the_same_images_by_both_methods(changes, temperatur
     assert len(cached.unique()) > 2
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_images_by_both_methods_at_full_size():
     model = initialised(tiny(image_shape=(3, 32, 32), mixtures=1))
     assert torch.equal(sample(model, 1, seed=5, progress=False), sample(model, 1, seed=5, method="naive", progress=False))
@@ -239,6 +240,7 @@ def test_any_number_of_images_in_batches():
         assert torch.equal(done[n, :, n], images[n, :, n])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_batches(model):
     model.eval()
     one, four = (peak_memory(lambda n=n: sample(model, n, progress=False, batch_size=4)) for n in (4, 16))

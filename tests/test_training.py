@@ -63,6 +63,7 @@ def test_a_continued_run_equals_a_straight_one(tmp_path):
             assert torch.equal(moment, b["adam"]["state"][key][name])
 
 
+@pytest.mark.slow
 def test_a_run_may_be_continued_at_any_step_and_made_longer(tmp_path):
     straight, lines = run(15, tmp_path / "straight", record_every=3)
     for steps in (3, 6, 15):
@@ -113,6 +114,7 @@ STRIKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strike", STRIKES)
 def test_ctrl_c_may_be_pressed_at_any_moment(tmp_path, monkeypatch, strike):
     """A real signal, at the n-th call of some function: the continued run must equal the straight one in all it records."""
@@ -213,6 +215,7 @@ def test_the_rates_warm_up_and_cool_down_to_zero():
     assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
 
 
+@pytest.mark.slow
 def test_a_longer_run_may_continue_before_the_cool_down_and_not_in_it(tmp_path, monkeypatch):
     straight, _ = run(20, tmp_path / "straight", cooldown=0.5, learning_rate_decay=1.0)
     with ctrl_c_at(5, monkeypatch):
@@ -390,6 +393,7 @@ def test_a_uniform_guess_costs_exactly_eight_bits():
     assert evaluate(Uniform(), TEST) == pytest.approx(8, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_pure_noise_cannot_be_brought_below_eight_bits():
     noise = random_bytes(400, 3, 8, 8, seed=2)
     settings = Training(steps=60, ema_decay=0.5, learning_rate=5e-3)
@@ -530,6 +534,7 @@ def test_mixed_precision_trains_nearly_the_same_and_scores_in_float32():
     assert all(p.dtype == torch.float32 for p in averaged.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["nan", "inf"])
 def test_a_loss_that_explodes_later_keeps_what_was_recorded(tmp_path, monkeypatch, trouble):
     run(5, tmp_path)

@@ -138,6 +138,7 @@ def test_the_probabilities_of_all_images_sum_to_one(config):
     assert total == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [c for c in VARIANTS if not c.dropout and not c.classes], ids=name)
 def test_images_are_drawn_as_often_as_they_are_scored(config):
     """Naive sampling against the score, over all 64 images of 1x2 pixels and 2 levels."""

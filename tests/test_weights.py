@@ -167,6 +167,7 @@ def test_damaged_pretrained_weights_are_refused(tmp_path, monkeypatch):
         load_pretrained("cifar10-small")
 
 
+@pytest.mark.slow
 def test_a_run_is_shipped_whole_or_not_at_all(tmp_path):
     run, root = tmp_path / "run", tmp_path / "root"
     images, _ = load_images("shapes", "test")

@@ -58,6 +58,9 @@ class Rewriter(ast.NodeTransformer):
         """The seed that stands here, each just once: where a name stands, its value was shifted before."""
         if isinstance(node, ast.Tuple):
             return ast.Tuple([self.shifted(part) for part in node.elts], ast.Load())
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "range" and len(node.args) == 1:
+            shift = ast.Constant(self.shift)
+            return ast.Call(node.func, [shift, ast.BinOp(node.args[0], ast.Add(), shift)], [])
         return ast.Constant(node.value + self.shift) if isinstance(node, ast.Constant) else node
 
     def visit_FunctionDef(self, node):
@@ -102,7 +105,8 @@ def instrument(rows):
         for words, name, left, right in zip(links.split("\n"), names, sides, sides[1:]):
             truth = OPERATORS[name][1](left, right)
             if not isinstance(left, str):
-                margin = np.asarray(right, dtype=float) - np.asarray(left, dtype=float)
+                less, more = (np.asarray(getattr(x, "detach", lambda x=x: x)(), dtype=float) for x in (left, right))
+                margin = more - less
                 rows.append((words, float((margin if name[0] == "L" else -margin).min(initial=np.inf)), True))
             if len(names) > 1 and not truth:
                 return False
