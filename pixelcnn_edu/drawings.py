@@ -21,12 +21,16 @@ __all__ = [
     "chain_rule",
     "coder",
     "coding_interval",
+    "colour_flow",
+    "colour_masks",
+    "coloured_kernel",
     "contexts",
     "edge_bins",
     "first_layer",
     "hidden_copies",
     "mask_types",
     "ordinary_convolution",
+    "original_layers",
     "raster_order",
     "sample_from_sigmoid",
     "two_bells",
@@ -118,14 +122,18 @@ class Panel:
         path = f"M{_units(start[1])} {_units(start[0])}L{_units(end[1])} {_units(end[0])}"
         self.parts.append(f'<path d="{path}" fill="none" {_line(ink, 1.2)}/>')
 
-    def arrow(self, start, end, ink="orange"):
+    def path(self, points, ink="grey", width=2.2):
+        """A line through points (row, column)."""
+        through = "L".join(f"{_units(column)} {_units(row)}" for row, column in points)
+        self.parts.append(f'<path d="M{through}" fill="none" {_line(ink, width)}/>')
+
+    def arrow(self, start, end, ink="orange", width=2.2):
         """A straight arrow from one point (row, column) to another."""
         length = math.dist(start, end)
         down, right = (end[0] - start[0]) / length, (end[1] - start[1]) / length
         head = 0.25  # its length in cells
         neck = (end[0] - head * down, end[1] - head * right)
-        shaft = f"M{_units(start[1])} {_units(start[0])}L{_units(neck[1])} {_units(neck[0])}"
-        self.parts.append(f'<path d="{shaft}" fill="none" {_line(ink, 2.2)}/>')
+        self.path([start, neck], ink, width)
         sides = [(neck[0] + side * right, neck[1] - side * down) for side in (head / 2, -head / 2)]
         points = " ".join(f"{_units(column)},{_units(row)}" for row, column in [end, *sides])
         self.parts.append(f'<polygon points="{points}" fill="var(--px-{ink})"/>')
@@ -705,3 +713,128 @@ def sample_from_sigmoid():
     chart.words(5, level, "●", size=18, ink="orange")
     chart.words(5.55, level, "level")
     return Drawing(chart)
+
+
+# --- chapter 3 --------------------------------------------------------------------------------------
+
+COLOURS = {"R": "red", "G": "green", "B": "blue"}
+
+
+def coloured_kernel():
+    """The 7x7 kernel of the first layer, its centre split into the three colours of the pixel. Chapter 3."""
+    panel = Panel(
+        rows=7,
+        columns=7,
+        label="A 7 by 7 kernel. The three rows above the centre and the three pixels to its left are "
+        "tinted, the later ones empty. The centre is split into three strips, R, G and B.",
+    )
+    for place in ((row, column) for row in range(7) for column in range(7)):
+        if place != (3, 3):
+            (panel.earlier if place < (3, 3) else panel.later)(*place)
+    for strip, (letter, ink) in enumerate(COLOURS.items()):
+        panel.box(3.06, 3.06 + 0.29 * strip, 0.88, 0.29, ink=ink, tint=0.22)
+        panel.words(3.5, 3.205 + 0.29 * strip, letter, size=11)
+    panel.cell(3, 3, ink="orange", width=2.6)
+    panel.kernel(0, 0, 7, 7)
+    return Drawing(panel)
+
+
+def colour_masks():
+    """The centre of a mask, colour by colour, of type A and of type B. Chapter 3."""
+    panels = []
+    for kind, own, kept in (("A", 0, 3), ("B", 1, 6)):
+        panel = Panel(
+            rows=4.1,
+            columns=4.1,
+            label=f"A table for type {kind}: a row for the colour of the output, a column for the colour "
+            f"of the input, both in the order R, G, B. The ones stand below the diagonal"
+            f"{' and on it' if own else ''}, the zeros elsewhere.",
+            title=f"type {kind} keeps {kept} of 9",
+        )
+        for row, (letter, ink) in enumerate(COLOURS.items()):
+            panel.words(0.6, 1.5 + row, letter, bold=True, ink=ink)
+            panel.words(1.5 + row, 0.6, letter, bold=True, ink=ink)
+            for column in range(3):
+                seen = column < row + own
+                (panel.earlier if seen else panel.later)(1 + row, 1 + column, str(int(seen)))
+        panels.append(panel)
+    return Drawing(*panels)
+
+
+def colour_flow():
+    """Which colour of one pixel reaches which, from the image through both types to the prediction. Chapter 3."""
+    panel = Panel(
+        rows=9.2,
+        columns=9,
+        label="Four rows of three boxes, R, G and B: image, first layer of type A, later layer of "
+        "type B, prediction. Type A leads from R to G and B, and from G to B. Type B also leads "
+        "from each colour to itself. Thick arrows end in the prediction of G: all start from "
+        "the image's R.",
+        title="One pixel. Thick: all that reaches the prediction of green. "
+        "Earlier pixels feed every box, and are not drawn.",
+    )
+    left, wide, high, step = 2.7, 1.3, 0.9, 2.7
+    names = (("image",), ("first layer,", "type A"), ("later layer,", "type B"), ("prediction",))
+    for row, lines in enumerate(names):
+        for line, text in enumerate(lines):
+            panel.words(row * step + high / 2 + 0.5 * (line - (len(lines) - 1) / 2), 0, text, 14, anchor="start")
+        for column, (letter, ink) in enumerate(COLOURS.items()):
+            text = letter if row < 3 else f"{letter} ?"
+            x = left + 2.4 * column
+            panel.box(row * step, x, high, wide, ink=ink, tint=0.22, width=1.6)
+            panel.words(row * step + high / 2, x + wide / 2, text)
+    for row, kind in enumerate("AB="):
+        for source in range(3):
+            for target in range(source + (kind == "A"), source + 1 if kind == "=" else 3):
+                to_green = {"A": (source, target) == (0, 1), "B": target == 1, "=": target == 1}[kind]
+                ends = [
+                    (row * step + down, left + 2.4 * column + wide / 2) for down, column in ((high, source), (step, target))
+                ]
+                if to_green:
+                    panel.arrow(*ends, ink="orange", width=3.4)
+                else:
+                    panel.arrow(*ends, ink="grey", width=1.2)
+    return Drawing(panel)
+
+
+def original_layers():
+    """The layers of the original PixelCNN, and the inside of a residual block. Chapter 3."""
+    layers = Panel(
+        rows=9.7,
+        columns=7,
+        label="A column of boxes with arrows between them: image with 3 channels, 7 by 7 of type A, "
+        "three residual blocks, 1 by 1 of type B, 1 by 1 of type B with 768 outputs.",
+        title="The network. At each arrow: channels per pixel.",
+    )
+    block = Panel(
+        rows=9.7,
+        columns=7,
+        label="A residual block: from its input one path leads through three convolutions of type B, "
+        "1 by 1 down to 16 channels, 3 by 3, and 1 by 1 back up to 32; another leads round them, and "
+        "the two are added.",
+        title="One residual block: narrow, look around, widen, add.",
+    )
+    rows = (("image", 3), ("7x7, type A", 32), ("3 residual blocks", 32), ("1x1, type B", 32), ("1x1, type B", 768))
+    for row, (text, channels) in enumerate(rows):
+        top = 1.9 * row
+        ink = "grey" if row == 0 else "orange" if "A" in text else "blue"
+        layers.box(top, 1, 0.95, 5, ink=ink, tint=0.2, width=1.6)
+        layers.words(top + 0.475, 3.5, text)
+        if row < 4:
+            layers.arrow((top + 0.95, 3.5), (top + 1.9, 3.5), ink="grey")
+            layers.words(top + 1.4, 3.8, str(channels), 13, anchor="start")
+    layers.words(9.2, 3.5, "256 logits for each of R, G, B", 14)
+    rows = (("1x1, type B", 16), ("3x3, type B", 16), ("1x1, type B", 32))
+    for row, (text, channels) in enumerate(rows):
+        top = 1.9 * row + 1.4
+        block.arrow((top - 0.95 if row else 0, 2.7), (top, 2.7), ink="grey")
+        block.box(top, 0.2, 0.95, 5, ink="blue", tint=0.2, width=1.6)
+        block.words(top + 0.475, 2.7, text)
+        block.words(top + 1.4, 3, str(channels), 13, anchor="start")
+    block.words(0.4, 3, "32", 13, anchor="start")
+    block.arrow((6.15, 2.7), (7.3, 2.7), ink="grey")
+    block.cell(7.3, 2.2, "+", ink="purple", width=1.6)
+    block.path([(0.75, 2.7), (0.75, 6.2), (7.8, 6.2)], ink="purple")
+    block.arrow((7.8, 6.2), (7.8, 3.2), ink="purple")
+    block.arrow((8.3, 2.7), (9.5, 2.7), ink="grey")
+    return Drawing(layers, block)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from contrast import contrast
 
-from pixelcnn_edu import drawings
+from pixelcnn_edu import Config, PixelCNN, drawings
 from pixelcnn_edu.causal import (
     DownRightShiftedConv2d,
     DownShiftedConv2d,
@@ -223,6 +223,62 @@ def test_the_sample_drawn_lies_below_the_curve_and_in_the_bin_of_its_level():
     assert float(np.interp(tips[1], columns, cdf)) == pytest.approx(height, abs=0.01)
     (dot,) = (text for text in panel.iter("text") if text.text == "●")
     assert abs(float(dot.get("x")) / drawings.CELL - tips[1]) < 0.5
+
+
+def test_the_coloured_kernel_drawn_is_that_of_the_first_layer():
+    (panel,) = panels("coloured_kernel")
+    mask = MaskedConv2d(3, 3, 7, "A", colors=3).mask.amin(dim=1)  # what a colour of the output sees in all three
+    for seen_whole in mask:
+        assert {tuple(place) for place in seen_whole.nonzero().tolist()} == cells(panel, "blue") - {(3, 3)}
+
+
+def test_the_masks_of_colours_drawn_are_those_of_the_layer():
+    for panel, kind in zip(panels("colour_masks"), "AB", strict=True):
+        rule = MaskedConv2d(3, 3, 1, kind, colors=3).mask.flatten().tolist()
+        assert [int(text.text) for text in panel.iter("text") if text.text in "01"] == rule
+        assert len(cells(panel, "blue")) == sum(rule)
+
+
+def test_colours_flow_as_the_masks_let_them():
+    """Every arrow between two layers is a one of the mask, and what reaches green's prediction is thick."""
+    (panel,) = panels("colour_flow")
+    boxes = [tuple(float(box.get(side)) for side in ("y", "x", "height", "width")) for box in panel.iter("rect")]
+    (tops, lefts) = (sorted({box[side] for box in boxes}) for side in (0, 1))
+    arrows = {}
+    for path in panel.iter("path"):
+        x, y, end, _ = map(float, re.fullmatch(r"M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)", path.get("d")).groups())
+        near = [max(i for i, left in enumerate(lefts) if left < place) for place in (x, end)]
+        layer = max(i for i, top in enumerate(tops) if top < y)
+        arrows[layer, near[0], near[1]] = "orange" in path.get("stroke")
+    reach = torch.eye(3)[1]  # from green's prediction back, layer by layer
+    for layer, rule in reversed(list(enumerate([*(MaskedConv2d(3, 3, 1, kind, colors=3).mask for kind in "AB"), None]))):
+        rule = torch.eye(3) if rule is None else rule[:, :, 0, 0]
+        drawn = torch.zeros(3, 3)  # [output, input]
+        thick = torch.zeros(3, 3)
+        for (place, source, target), is_thick in arrows.items():
+            if place == layer:
+                drawn[target, source], thick[target, source] = 1, float(is_thick)
+        assert torch.equal(drawn, rule)
+        assert torch.equal(thick, rule * reach[:, None])
+        reach = (reach @ rule).clamp(max=1)
+    assert reach.tolist() == [1, 0, 0]
+
+
+def test_the_layers_drawn_are_those_of_the_network():
+    network, block = panels("original_layers")
+    model = PixelCNN(Config.tiny())
+    convs = [module for module in model.modules() if isinstance(module, MaskedConv2d)]
+    outside = [convs[0], *convs[-2:]]
+    sizes = [int(text.text) for text in network.iter("text") if text.text.isdigit()]
+    assert sizes == [3, convs[0].out_channels, convs[-2].in_channels, convs[-2].out_channels]
+    kernels = [text.text[:3] for text in network.iter("text") if "type" in text.text]
+    assert kernels == ["{}x{}".format(*conv.kernel_size) for conv in outside]
+    inside = list(model.blocks[0].children())
+    sizes = [int(text.text) for text in block.iter("text") if text.text.isdigit()]
+    assert sorted(sizes) == sorted([inside[0].in_channels, *(conv.out_channels for conv in inside)])
+    kernels = [text.text[:3] for text in block.iter("text") if "type" in text.text]
+    assert kernels == ["{}x{}".format(*conv.kernel_size) for conv in inside]
+    assert any(text.text.startswith(f"{len(model.blocks)} residual") for text in network.iter("text"))
 
 
 # --- how it is drawn -------------------------------------------------------------------------------------------------

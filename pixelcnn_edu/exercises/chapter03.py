@@ -36,7 +36,10 @@ def _kept_weights(answer):
         return "you count the biases too; the mask works on weights alone"
     if got[0] > 72:
         return f"you say {got[0]:g}, but with 6 features and 4 levels the whole layer has only 72 weights"
-    return f"with {cases[0][0]} features and {cases[0][1]} levels you say {got[0]:g} of 72 weights: draw them"
+    return (
+        f"with {cases[0][0]} features and {cases[0][1]} levels you say {got[0]:g} of 72 weights: draw the layer, and "
+        "cross out what the mask hides"
+    )
 
 
 def _softmax_gradient(answer):
@@ -139,7 +142,7 @@ def _grouped_mask(answer):
         return "in the centre row your mask is not chapter 2's: all that is left of the centre, nothing to its right"
     if torch.equal(got[0], got[1]):
         return "your A and your B agree; at the centre, type A hides a colour from itself, and B shows it (section 3.1)"
-    return "compare your mask at the centre of the kernel with the two squares of section 3.1, colour by colour"
+    return "compare your mask at the centre of the kernel with the two tables of section 3.1, colour by colour"
 
 
 def _groups(channels):
