@@ -40,9 +40,9 @@ def test_a_claim_says_what_it_is(claim):
 
 @each_claim
 def test_a_check_can_fail(claim):
-    """It asserts something."""
+    """It asserts something, in the cell that prints or in the folded one behind it."""
     cells = CHECKS["ladder" if "ladder" in claim else claim["id"]]
-    assert all("assert" in cell.source for cell in cells)
+    assert any("assert" in cell.source for cell in cells)
     assert all(cell.section for cell in cells)
 
 
