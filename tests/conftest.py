@@ -113,7 +113,7 @@ def open_tab(context, url):
     """Open an address in a tab whose `strangers` and `complaints` list requests to elsewhere and errors."""
     tab = context.new_page()
     tab.strangers, tab.complaints = [], []
-    home = url[: url.rindex("/")]
+    home = url[: url.index("/", len("http://"))] if url.startswith("http") else url[: url.rindex("/")]
 
     def only_from_home(route):
         if route.request.url.startswith((home, "data:", "blob:")):

@@ -59,7 +59,7 @@ def test_arithmetic_is_counted_as_by_hand():
         nonlocal total
         positions = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
         products = positions[0, 0].numel() * layer.weight.numel()
-        reads_pixels = layer in (model.first_vertical, model.first_above, model.first_left)
+        reads_pixels = layer in (model.stem.vertical, model.stem.above, model.stem.left)
         total += 2 * products * (2 if reads_pixels else 3)
 
     for layer in model.modules():

@@ -49,7 +49,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from pixelcnn_edu import Config, Training, build, fit, load_images, sample, to_model
-from pixelcnn_edu.blocks import data_dependent_init, folded, whole_float32
+from pixelcnn_edu.blocks import data_dependent_init, folded, no_tf32
 from pixelcnn_edu.cached import one_pixel_at_a_time
 from pixelcnn_edu.data import CIFAR10_FILES, shapes
 from pixelcnn_edu.parallel import joined, process_device
@@ -349,7 +349,7 @@ def correctness(sizes, record, device):
 
 def answers(model, images, gradient=True):
     """Parameters, bits/dim and the gradient of their mean, on the CPU: a dict of tensors."""
-    with whole_float32(), torch.set_grad_enabled(gradient):
+    with no_tf32(), torch.set_grad_enabled(gradient):
         weights = next(model.parameters())
         x = to_model(images).to(weights)
         found = {"parameters": model(x), "bits": model.bits_per_dim(images.to(weights.device))}
