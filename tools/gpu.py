@@ -52,6 +52,7 @@ from pixelcnn_edu import Config, Training, build, fit, load_images, sample, to_m
 from pixelcnn_edu.blocks import data_dependent_init, folded, no_tf32
 from pixelcnn_edu.cached import one_pixel_at_a_time
 from pixelcnn_edu.data import CIFAR10_FILES, shapes
+from pixelcnn_edu.interrupts import sigterm_is_ctrl_c
 from pixelcnn_edu.parallel import joined, process_device
 from pixelcnn_edu.probes import bits_per_image
 from pixelcnn_edu.runs import CHECKPOINTS
@@ -738,6 +739,7 @@ def end(process):
     process.wait()
 
 
+@sigterm_is_ctrl_c()
 def run_all(options, sizes):
     """Run the parts in turn, each within its limit and the whole; return whether all is well."""
     end = time.monotonic() + 60 * (options.minutes or sizes.minutes)
