@@ -77,7 +77,7 @@ def test_what_is_folded_on_the_page_is_open_on_paper(pdf):
     printed = text(pdf.pages)
     assert "def blind_spot_size(row, column, size):\n    # k rows up" in printed, "a solution"
     in_one_line = " ".join(printed.split())  # where lines break is the font's affair
-    assert "Information flows from vertical to horizontal and never back." in in_one_line, "an answer"
+    assert "So information flows from vertical to horizontal, and not back" in in_one_line, "an answer"
     assert "from pixelcnn_edu.probes import blind_spot" in printed, "the code of a picture"
     assert "Show code cell" not in printed
     assert "Hide code cell" not in printed
